@@ -1,1 +1,1 @@
-"""How the parts are put on machines."""
+"""How the parts are installed on machines."""

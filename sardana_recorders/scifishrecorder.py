@@ -73,7 +73,7 @@ def _never_raises(what: str) -> Callable[[Callable[..., None]], Callable[..., No
 
 
 class SciFishRecorder(DataRecorder):
-    """Gives the begin, the points and the end of a scan to SciFish, without waiting."""
+    """Passes the start, the points and the end of a scan to SciFish, without waiting."""
 
     def __init__(self, macro: Any = None, **_: Any) -> None:
         DataRecorder.__init__(self)

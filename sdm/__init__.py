@@ -1,1 +1,1 @@
-"""Proposals and storage: what the user office says of a proposal, and where its data goes."""
+"""Proposals and storage: the user office's data about a proposal, and the folders of its data."""

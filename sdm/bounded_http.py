@@ -1,6 +1,6 @@
-"""HTTP with a bound on everything: connecting, each read, the whole answer, and its size.
+"""HTTP with limits for everything: connecting, each read, the whole answer, and its size.
 
-It is in `sdm` because every part that calls a server may import `sdm`, and not each other.
+It is in `sdm` because every part that calls a server may import `sdm`, but the parts may not import each other.
 """
 
 from __future__ import annotations
@@ -37,8 +37,8 @@ def fetch(
     with session.request(method, url, timeout=timeout, stream=True, **options) as answer:
         body = bytearray()
         try:
-            # By what one read of the socket gives: a server that sends a byte now and then would hold
-            # a longer read, and us, for ever.
+            # In pieces of one read of the socket: a server that sends a byte from time to time would make a longer read
+            # block for ever.
             while part := answer.raw.read1(_READ_BYTES, decode_content=True):
                 body += part
                 if len(body) > max_bytes:
@@ -55,7 +55,7 @@ def fetch(
 
 
 def cause(error: BaseException) -> str:
-    """The system's own words out of what requests and urllib3 wrapped around them."""
+    """The system's own text, without those that requests and urllib3 put around it."""
     if isinstance(error, TimeoutError | requests.Timeout):
         return "no answer in time"
     if isinstance(error, OSError) and error.errno and error.strerror:

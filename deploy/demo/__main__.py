@@ -39,7 +39,7 @@ console = Console(highlight=False)
 
 
 class Demo:
-    """The run, from the first server to the summary."""
+    """The run of the demo, from the first server to the summary."""
 
     def __init__(self, folder: Path, stack: Stack) -> None:
         self.folder = folder
@@ -100,7 +100,7 @@ class Demo:
         }
 
     def measure(self) -> list[Expected]:
-        """Run the session; what it should have left in the catalogue."""
+        """Run the session. Returns the datasets that must be in the catalogue afterwards."""
         door = Door(self.stack.name(DOOR))
         session = Session(door, lambda line: console.print(f"\n[bold cyan]Door> {escape(line)}"), self._analyse)
         try:
@@ -118,11 +118,11 @@ class Demo:
 
     def _proxy(self, device: str) -> tango.DeviceProxy:
         proxy = tango.DeviceProxy(self.stack.name(device))
-        proxy.set_timeout_millis(int(STEP_TIMEOUT_SECONDS * 1000))  # a busy machine is no dead device
+        proxy.set_timeout_millis(int(STEP_TIMEOUT_SECONDS * 1000))  # on a busy machine a device may answer late
         return proxy
 
     def _analyse(self) -> None:
-        """Two electron analysers, whose programs begin to write into the sample's folder."""
+        """Start the programs of two electron analysers, which write into the sample's folder."""
         folder = self._proxy(PATHFIXER).SamplePath
         for program, (maker, name) in ANALYSERS.items():
             console.print(f"\n[bold cyan]{maker} writes {folder}/{name}", soft_wrap=True)
@@ -130,13 +130,13 @@ class Demo:
             self.analysers.append(self.stack.processes.start(program, command, self.stack.env))
 
     def _analysed(self) -> list[Expected]:
-        """What SciFly should have recorded of their files."""
+        """The datasets that SciFly must have recorded from their files."""
         files = []
         for analyser in self.analysers:
             if analyser.wait(STEP_TIMEOUT_SECONDS) != 0:
                 raise ProcessError(f"{analyser.name} failed; its log is {analyser.log}")
             files.append(Path(analyser.text.strip()))
-        # All files of a measurement have their beginning in common.
+        # All files of a measurement have names with the same beginning.
         uuids = [files_uuid(BEAMLINE, str(file.with_suffix("")), 0) for file in files]
         return [
             Expected(uuid, file.stem, "completed", file.stat().st_mtime, "file")
@@ -144,7 +144,7 @@ class Demo:
         ]
 
     def compare(self, expected: list[Expected]) -> DemoComparison:
-        """Wait until all is in the catalogue and in the scan log, or patience ends."""
+        """Wait until all datasets are in the catalogue and in the scan log, or the time is over."""
         deadline = time.monotonic() + STEP_TIMEOUT_SECONDS
         scicat = self.catalogue.client()
         while True:
@@ -160,7 +160,7 @@ class Demo:
         pathfixer, scifly = self._proxy(PATHFIXER), self._proxy(SCIFLY)
         good = [tango.DevState.ON, tango.DevState.STANDBY]
         fixed = good if own_group() else [*good, tango.DevState.ALARM]
-        # PathFixer tries again what a busy MacroServer did not take at once.
+        # PathFixer writes again what a busy MacroServer did not accept at once.
         deadline = time.monotonic() + STEP_TIMEOUT_SECONDS
         while not (well := pathfixer.state() in fixed and scifly.state() == tango.DevState.ON):
             if time.monotonic() > deadline:
@@ -195,7 +195,7 @@ class Demo:
         return 0 if well and not wrong else 1
 
     def keep(self) -> None:
-        """Say how to join, and wait for Ctrl-C."""
+        """Print how to connect, and wait for Ctrl-C."""
         binary = Path(sys.executable).parent
         console.rule("It keeps running; Ctrl-C stops everything")
         secret = self.stack.write_secret("password", self.catalogue.password)
@@ -213,12 +213,12 @@ class Demo:
             "logs": str(self.stack.processes.logs),
         }.items():
             console.print(f"[bold]{what:>10}[/]  {escape(how)}", soft_wrap=True)
-        said: set[str] = set()
+        reported: set[str] = set()
         while True:
             time.sleep(0.5)
             for process in self.stack.processes.running:
-                if not process.running and process is not self.watch and process.name not in said:
-                    said.add(process.name)
+                if not process.running and process is not self.watch and process.name not in reported:
+                    reported.add(process.name)
                     console.print(f"[red]{process.name} has ended; its log is {escape(str(process.log))}")
 
 
@@ -267,7 +267,7 @@ def main() -> int:
     options = parser.parse_args()
     folder = options.folder.resolve()
     folder.mkdir(parents=True, exist_ok=True)
-    # Also where a shell has started this in the background, and so with Ctrl-C ignored.
+    # Also if a shell has started this in the background, which makes it ignore Ctrl-C.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGTERM, _terminate)
     with (folder / ".lock").open("w") as lock:

@@ -1,9 +1,9 @@
-"""Stands for two programs of other makers, each of which writes a measurement as its original does.
+r"""Simulates two other vendors' programs, each of which writes a measurement like the original.
 
     python -m deploy.demo.analysers {ses,prodigy} FOLDER NAME
 
-Scienta SES writes the text of a sequence anew when a region is done, the number of regions at its top from the
-beginning. SPECS Prodigy exports into a file of another name, and renames it when all of it is there.
+Scienta SES rewrites the text of a sequence after each region; the total number of regions is at its top from the start.
+SPECS Prodigy exports into a file of another name, and renames it when it is complete.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ PACE = 0.2
 
 @dataclass(frozen=True)
 class SimulatedRegion:
-    """Energies in eV, of the binding energy; `height` in counts."""
+    """A region. Energies are binding energies in eV; `height` is in counts."""
 
     name: str
     high: float
@@ -49,7 +49,10 @@ SURVEY = SimulatedRegion("Survey", 1200.0, 0.0, 1.0, 100.0, 532.9, 15_000.0)
 
 
 def write_ses(folder: Path, name: str, regions: Sequence[SimulatedRegion] = REGIONS, pace: float = PACE) -> Path:
-    """The file, which is there from the first region on. `folder` is made."""
+    """Write a measurement in the manner of SES.
+
+    Returns the file, which exists after the first region. Creates `folder`.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     file = folder / f"{name}.txt"
     started = dt.datetime.now()
@@ -110,7 +113,10 @@ def _ses_region(region: SimulatedRegion, number: int, file: Path, started: dt.da
 
 
 def write_prodigy(folder: Path, name: str, region: SimulatedRegion = SURVEY, pace: float = PACE) -> Path:
-    """The file, which is there when all of it is. `folder` is made."""
+    """Write a measurement in the manner of Prodigy.
+
+    Returns the file, which exists when it is complete. Creates `folder`.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     file, partial = folder / f"{name}.xy", folder / f"~{name}.tmp"
     started = f"{dt.datetime.now(dt.UTC):%m/%d/%y %H:%M:%S} UTC"

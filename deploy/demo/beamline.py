@@ -1,9 +1,8 @@
-"""A small beamline that is not there: eight Tango devices with forty attributes, for the demo and the tests.
+"""A small simulated beamline: eight Tango devices with forty attributes, for the demo and the tests.
 
-Run it as `python -m deploy.demo.beamline INSTANCE`, once `register` has put its devices into the
-Tango database. Among them are what metadata has to live with: an attribute that always fails
-(`Flux` of the beam viewer) and a device that the database takes for running, though nothing
-answers at its address (the picoammeter).
+Run it as `python -m deploy.demo.beamline INSTANCE` after `register` has added its devices to the Tango database. It
+includes errors that metadata must survive: an attribute that always fails (`Flux` of the beam viewer), and a device
+that the database lists as running although nothing answers at its address (the picoammeter).
 """
 
 from __future__ import annotations
@@ -52,15 +51,15 @@ class CurrentRange(enum.IntEnum):
 
 
 def drifting(middle: float, swing: float, period: float, noise: float = 0.0) -> float:
-    """A value that wanders around `middle`, by at most `swing` in a `period` of seconds, with Gaussian noise."""
+    """A value that varies around `middle`, by at most `swing` in a `period` of seconds, with Gaussian noise."""
     angle = 2 * math.pi * time.time() / period
-    # Periods with no common multiple, so that it does not look like a sine.
+    # Periods without a common multiple, so that the sum does not look like a sine.
     wander = 0.6 * math.sin(angle) + 0.4 * math.sin(2.618 * angle + middle)
     return middle + swing * wander + random.gauss(0.0, noise)
 
 
 class StorageRing(Device):
-    """The ring's current and what the control room says: top-up every five minutes."""
+    """The ring's current and the control room's message: top-up every five minutes."""
 
     TOP_UP = 300.0  # s
     STORED = 400.0  # mA, just after top-up
@@ -162,7 +161,7 @@ class VacuumValve(Device):
 
 
 def _blades(doc: str, lowest: float) -> attribute:
-    """A position that is where it was last set to, within a micrometre."""
+    """A position that stays where it was last set, within a micrometre."""
 
     def read(self: Slits) -> float:
         return self.places[blades.attr_name] + random.gauss(0.0, 2e-4)
@@ -201,7 +200,7 @@ class Slits(Device):
 
 
 class Monochromator(Device):
-    """A double-crystal monochromator; energy, angle and wavelength belong together by Bragg's law."""
+    """A double-crystal monochromator; energy, angle and wavelength are linked by Bragg's law."""
 
     def init_device(self) -> None:
         super().init_device()
@@ -399,7 +398,7 @@ DEVICES = (
 DEAD_DEVICE = SimulatedDevice("b311a-e/dia/picoammeter-01", Picoammeter)
 FAILING_ATTRIBUTE = "b311a-e/dia/viewer-01/Flux"
 
-# Port 9 is 'discard' (RFC 863) and not served by today's machines: the connection is refused.
+# Port 9 is 'discard' (RFC 863), which today's machines do not serve: the connection is refused.
 DEAD_ADDRESS = "corbaloc:iiop:1.2@127.0.0.1:9/picoammeter"
 
 CONFIGURATIONS: dict[str, tuple[str, ...]] = {
@@ -471,10 +470,10 @@ CONFIGURATIONS: dict[str, tuple[str, ...]] = {
 
 
 def register(db: tango.Database, instance: str = "demo") -> list[str]:
-    """Add the devices to the database; the names of all, the dead one last.
+    """Add the devices to the database. Returns the names of all, the dead one last.
 
-    The live ones belong to the server `SimBeamline/<instance>`, the dead one to
-    `SimBeamline/<instance>-dead`: starting that brings it to life.
+    The running ones belong to the server `SimBeamline/<instance>`, the dead one to `SimBeamline/<instance>-dead`, whose
+    start makes it answer.
     """
     for device in DEVICES:
         _add(db, device, f"{SERVER}/{instance}")

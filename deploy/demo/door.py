@@ -1,4 +1,4 @@
-"""A Sardana Door as a person at spock has it: macros in, their output on the terminal."""
+"""Runs macros on a Sardana Door like spock: macros in, their output on the terminal."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ OUTPUTS = ("Output", "Info", "Warning", "Error", "Critical")
 
 
 class MacroFailed(RuntimeError):
-    """A macro ended with an error; the text is what the Door said."""
+    """A macro ended with an error. The text is the Door's message."""
 
 
 class Door:
@@ -31,7 +31,7 @@ class Door:
 
     def __init__(self, name: str, say: Callable[[str, str], None] = lambda level, line: None) -> None:
         self.proxy = tango.DeviceProxy(name)
-        self.proxy.set_timeout_millis(60_000)  # a busy machine is no dead Door
+        self.proxy.set_timeout_millis(60_000)  # on a busy machine a Door may answer late
         self.say = say
         self._changed = threading.Condition()
         self._state = tango.DevState.UNKNOWN
@@ -44,7 +44,7 @@ class Door:
             self._events.append(self.proxy.subscribe_event(output, tango.EventType.CHANGE_EVENT, self._on_output))
 
     def start(self, *words: str) -> None:
-        """Begin a macro with its parameters and return at once."""
+        """Start a macro with its parameters, and return at once."""
         with self._changed:
             self._errors = []
             self._runs = 0
@@ -53,7 +53,7 @@ class Door:
         self.proxy.command_inout("RunMacro", list(words))
 
     def wait(self, timeout: float = MACRO_TIMEOUT_SECONDS) -> None:
-        """Until the macro is over. MacroFailed if it said an error, TimeoutError if it takes longer."""
+        """Wait until the macro ends. Raises MacroFailed if it reported an error, TimeoutError if it takes too long."""
         deadline = time.monotonic() + timeout
         with self._changed:
             while not (self._runs and self._state != tango.DevState.RUNNING):
@@ -67,10 +67,10 @@ class Door:
             raise MacroFailed("\n".join(self._errors) or "the macro failed")
 
     def wait_for_point(self, number: int = 1, timeout: float = MACRO_TIMEOUT_SECONDS) -> None:
-        """Until the scan that was started has shown its point of this number (the first is 0), or is over.
+        """Wait until the running scan has shown this point (the first is 0), or is over.
 
-        Before an abort, always: Sardana raises it in the macro's thread, wherever that is. In a scan that is being set
-        up it leaves behind what no later scan gets over.
+        Always call it before an abort: Sardana raises the abort in the macro's thread, wherever that is. If the scan is
+        still being set up, the abort leaves a state that no later scan recovers from.
         """
         deadline = time.monotonic() + timeout
         with self._changed:
@@ -101,7 +101,7 @@ class Door:
         try:
             return bool(self.proxy.state() != tango.DevState.RUNNING)
         except tango.DevFailed:
-            return False  # the Door is gone: `wait` times out and says so
+            return False  # the Door is gone: `wait` times out and reports it
 
     def _on_state(self, event: Any) -> None:
         if event.err:
@@ -112,7 +112,7 @@ class Door:
             self._changed.notify_all()
 
     def _on_output(self, event: Any) -> None:
-        # A subscription begins with what the Door said last, to whoever it was.
+        # The first event of a subscription is the Door's last output, which may be of another client.
         if event.err or not event.attr_value.value or not self._started:
             return
         level = event.attr_value.name.lower()
@@ -147,7 +147,7 @@ def main() -> int:
         print(f"Tango's commands take Latin-1 only: {error}", file=sys.stderr)
         return 1
     except MacroFailed:
-        return 1  # the Door has said why
+        return 1  # the Door has shown the reason
     except KeyboardInterrupt:
         door.stop()
         return 130

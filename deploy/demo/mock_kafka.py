@@ -1,10 +1,10 @@
-"""A Kafka broker without Java: librdkafka's mock cluster as a process of its own.
+r"""A Kafka broker without Java: librdkafka's mock cluster in a process of its own.
 
     python -m deploy.demo.mock_kafka
 
-prints `mock-kafka: HOST:PORT` once and runs until SIGTERM or Ctrl-C. It is on loopback and in
-memory only: it keeps about 5 MB a partition, dropping what is older, and all of it goes with
-the process. Topics make themselves, with four partitions.
+It prints `mock-kafka: HOST:PORT` once and runs until SIGTERM or Ctrl-C. It uses loopback and memory only: it keeps
+about 5 MB per partition, drops older messages, and loses all when the process ends. Topics are created when they are
+used, with four partitions.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from confluent_kafka import Producer
 
 def main() -> None:
     stopping = {signal.SIGTERM, signal.SIGINT}
-    # Blocked before librdkafka starts its threads, which inherit this: `sigwait` gets them all.
+    # Blocked before librdkafka starts its threads, which inherit this, so that `sigwait` gets all signals.
     signal.pthread_sigmask(signal.SIG_BLOCK, stopping)
     cluster = Producer({"bootstrap.servers": "mock", "test.mock.num.brokers": 1, "log_level": 3})
     brokers = cluster.list_topics(timeout=60).brokers.values()

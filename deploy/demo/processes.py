@@ -1,4 +1,4 @@
-"""Child processes that are surely gone afterwards."""
+"""Child processes that are always stopped at the end."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ _libc = ctypes.CDLL(None, use_errno=True)
 
 
 class ProcessError(RuntimeError):
-    """A process ended, or did not get ready in time. The text has the end of its log."""
+    """A process ended, or was not ready in time. The text has the end of its log."""
 
 
 class Process:
-    """One running command with its log file. `name` is what a person reads."""
+    """One running command with its log file. `name` is for people."""
 
     def __init__(self, name: str, argv: Sequence[str], env: Mapping[str, str], log: Path) -> None:
         self.name = name
@@ -37,7 +37,8 @@ class Process:
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
-                start_new_session=True,  # Ctrl-C in the terminal is ours to pass on, in our order
+                # Ctrl-C in the terminal is for this program, which stops the others in its own order
+                start_new_session=True,
                 preexec_fn=lambda: _die_with(parent),
             )
         self.pid = self._popen.pid
@@ -69,7 +70,7 @@ class Process:
         self._signal(signal.SIGTERM)
 
     def kill(self) -> None:
-        """SIGKILL, as a crash: nothing in the process gets a chance to tidy up."""
+        """SIGKILL, like a crash: the process cannot clean up."""
         self._signal(signal.SIGKILL)
         self._popen.wait()
 
@@ -81,14 +82,14 @@ class Process:
             return None
 
     def stop(self, timeout: float = 5.0) -> None:
-        """SIGTERM, then SIGKILL for it and for what it started."""
+        """SIGTERM, then SIGKILL for the process and its children."""
         self.terminate()
         self.wait(timeout)
         self._signal(signal.SIGKILL)
         self._popen.wait()
 
     def _signal(self, number: signal.Signals) -> None:
-        # The group still exists while any of its members does, so children are reached too.
+        # The group exists while any of its members does, so children are reached, too.
         try:
             os.killpg(self.pid, number)
         except ProcessLookupError:
@@ -99,7 +100,10 @@ class Process:
 
 
 class Processes:
-    """Processes that stop together, the last started first. A context manager. `running` are those not stopped here."""
+    """Processes that stop together, the last started one first. A context manager.
+
+    `running` are the processes that were not stopped here.
+    """
 
     def __init__(self, logs: Path) -> None:
         self.logs = logs
@@ -112,7 +116,7 @@ class Processes:
         return process
 
     def stop(self) -> None:
-        """Stop all; the ones that take their time do so side by side."""
+        """Stop all processes, the slow ones in parallel."""
         threads = []
         for process in reversed(self.running):
             process.terminate()
@@ -132,5 +136,5 @@ class Processes:
 
 def _die_with(parent: int) -> None:
     _libc.prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
-    if os.getppid() != parent:  # it died before the line above
+    if os.getppid() != parent:  # it ended before the line above
         os._exit(1)

@@ -1,4 +1,4 @@
-"""What a person does at spock in the demo."""
+"""The user's session in spock of the demo."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ SOME_POINTS = 5
 
 
 class Session:
-    """Macros on a Door, each shown before it runs. `show` gets the line that a person would type."""
+    """Runs macros on a Door, and shows each before it runs. `show` gets the line that a user would type."""
 
     def __init__(self, door: Door, show: Callable[[str], None], measure: Callable[[], None] = lambda: None) -> None:
-        """`measure` is what is done meanwhile beside Sardana, with programs of other makers."""
+        """`measure` starts the measurements of other vendors' programs that run during the session."""
         self.door = door
         self._show = show
         self.measure = measure
 
     def prepare(self, folder: Path) -> None:
-        """Sardana's own demo elements, and what a beamline sets once."""
+        """Create Sardana's demo elements, and set what a beamline sets once."""
         self.door.run("sar_demo")
         self.door.run("defctrl", "FailingCounterTimerController", "failctrl01")
         self.door.run("defelem", "fail01", "failctrl01", "1")
@@ -35,11 +35,11 @@ class Session:
             "ScanUser": "astlin",
         }.items():
             self.door.run("senv", name, value)
-        # PathFixer hands ScanDir to Sardana with the first proposal; until then data go here.
+        # PathFixer sets Sardana's ScanDir with the first proposal; until then data is written here.
         self.door.run("senv", "ScanDir", str(folder))
 
     def perform(self) -> None:
-        """Every way in which a scan can begin and end."""
+        """Run scans that start and end in every possible way."""
         self.type("setproposal 20250001")
         self.type("setsample fibre_A")
         self.type("scidog_list")
@@ -65,12 +65,12 @@ class Session:
     def type(
         self, line: str, then: Callable[[], None] | None = None, fails: bool = False, quietly: bool = False
     ) -> None:
-        """Run one line. With `then`, that is called when the scan has shown some points; then it may fail."""
+        """Run one line. `then` is called when the scan has shown some points; the scan may fail afterwards."""
         if not quietly:
             self._show(line)
         self.door.start(*words(line))
         if then is not None:
-            self.door.wait_for_point(SOME_POINTS)  # as a person who watches and then presses Ctrl-C
+            self.door.wait_for_point(SOME_POINTS)  # like a user who watches and then presses Ctrl-C
             then()
         try:
             self.door.wait()
@@ -79,12 +79,12 @@ class Session:
                 raise
 
     def environment(self, macroserver: Any) -> dict[str, Any]:
-        """Sardana's environment; in it ScanHistory: serialno, startts, endts, title, endstatus, ..."""
+        """Sardana's environment, with ScanHistory: serialno, startts, endts, title, endstatus, ..."""
         content = CodecFactory().decode(macroserver.read_attribute("Environment").value)
         found: dict[str, Any] = content["new"]
         return found
 
 
 def words(line: str) -> list[str]:
-    """As spock splits a line: at blanks."""
+    """Split a line like spock: at blanks."""
     return line.split()

@@ -1,6 +1,6 @@
-"""All servers of a beamline on this machine, started one by one, each as the real program.
+"""All servers of a beamline on this machine, started one by one, each with its real program.
 
-`make demo` starts all of it; a test starts what it needs.
+`make demo` starts all of them; a test starts those that it needs.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ OFFICE = Path(__file__).with_name("proposals.yaml")
 
 @dataclass(frozen=True)
 class Account:
-    """How to reach a catalogue."""
+    """The address and login of a catalogue."""
 
     url: str
     username: str
@@ -47,7 +47,7 @@ class Account:
 
 
 class Stack:
-    """The servers of one beamline. `folder` gets their state and their logs; nothing is written elsewhere."""
+    """The servers of one beamline. `folder` gets their state and their logs; they write nowhere else."""
 
     def __init__(self, folder: Path, processes: Processes) -> None:
         self.folder = folder
@@ -59,7 +59,7 @@ class Stack:
             "PYTHONUNBUFFERED": "1",
         }
         _make_socket_folder()
-        for category in CATEGORIES:  # on a real storage its administrators make these
+        for category in CATEGORIES:  # on a real storage its administrators create these
             (folder / "data" / category / BEAMLINE).mkdir(parents=True, exist_ok=True)
         self.tango_host = ""
         self.topic = ""  # SciDog's default
@@ -69,13 +69,13 @@ class Stack:
         self.controller_folders = [str(Path(__file__).with_name("controllers"))]
 
     def use_own_topic(self) -> None:
-        """On a broker of others: neither read nor write their topics, nor those of an earlier run."""
+        """On a shared broker: use topics that no other user or earlier run has."""
         self.topic = f"scifish-{BEAMLINE}-{secrets.token_hex(4)}"
 
     # ------------------------------------------------------------------ Tango
 
     def start_database(self) -> None:
-        """A Tango database of its own; TANGO_HOST of this process is set to it."""
+        """Start a Tango database, and set TANGO_HOST of this process to it."""
         self.env["PYTANGO_DATABASE_NAME"] = str(self.folder / "tango.db")
         server = self.processes.start(
             "tango-database",
@@ -93,11 +93,11 @@ class Stack:
         return tango.Database(host, int(port))
 
     def name(self, device: str) -> str:
-        """The device's full name: good also where TANGO_HOST is another."""
+        """The device's full name, which is also valid with another TANGO_HOST."""
         return f"tango://{self.tango_host}/{device}"
 
     def add_device(self, server: str, device_class: str, device: str) -> None:
-        """Into the database only: nothing is started."""
+        """Add a device to the database, without starting a server."""
         info = tango.DbDevInfo()
         info.server, info._class, info.name = server, device_class, device
         self.db.add_device(info)
@@ -132,12 +132,12 @@ class Stack:
         return process
 
     def start_beamline(self) -> Process:
-        """The simulated devices, one of them dead."""
+        """Start the simulated devices, of which one is dead."""
         alive = [name for name in beamline.register(self.db) if name != beamline.DEAD_DEVICE.name]
         return self.run_server(f"{beamline.SERVER}/demo", alive, [sys.executable, "-m", "deploy.demo.beamline"])
 
     def start_pathfixer(self, consumers: Sequence[str] = ()) -> Process:
-        """PathFixer, with the proposals of `proposals.yaml` for the user office and data under the folder."""
+        """Start PathFixer, with `proposals.yaml` as the user office and data below the folder."""
         properties = {
             "Beamline": [BEAMLINE],
             "Office": [f"yaml:{self.user_office()}"],
@@ -147,7 +147,7 @@ class Stack:
         return self.start_server("PathFixer/demo", {PATHFIXER: ("PathFixer", properties)})
 
     def user_office(self, name: str = "proposals.yaml") -> Path:
-        """The file that stands for the user office, written anew."""
+        """Write the file that replaces the user office."""
         path = self.folder / name
         path.write_text(proposals(), "utf-8")
         return path
@@ -167,12 +167,12 @@ class Stack:
         return self.start_server("SciDog/demo", {SCIDOG: ("SciDog", self.scidog_properties(kafka))})
 
     def start_scifly(self, **properties: Sequence[str]) -> Process:
-        """SciFly, which watches PathFixer's path; SciDog and PathFixer should run."""
+        """Start SciFly, which watches PathFixer's path. SciDog and PathFixer should run."""
         command = [sys.executable, "-m", "tango_servers.SciFly"]
         return self.start_server("SciFly/demo", {SCIFLY: ("SciFly", properties)}, command)
 
     def start_sardana(self) -> Process:
-        """Pool, MacroServer and Door, with the recorder and the macros on their paths."""
+        """Start Pool, MacroServer and Door, with the recorder and the macros on their paths."""
         properties = {
             POOL: ("Pool", {"PoolPath": self.controller_folders}),
             MACROSERVER: (
@@ -191,19 +191,19 @@ class Stack:
 
     @property
     def sardana_command(self) -> list[str]:
-        """Without its own log file, which would be in /tmp: what it says goes to ours."""
+        """Without its own log file, which would be in /tmp: its output goes to our log."""
         return [_command("Sardana"), "--without-log-file=True"]
 
     # -------------------------------------------------------- Kafka and SciCat
 
     def start_mock_kafka(self) -> str:
-        """librdkafka's mock cluster; its bootstrap servers are returned."""
+        """Start librdkafka's mock cluster, and return its bootstrap servers."""
         server = self.processes.start("mock-kafka", [sys.executable, "-m", "deploy.demo.mock_kafka"], self.env)
         found = server.wait_for(r"mock-kafka: (\S+)")
         return found.group(1) if found else ""
 
     def start_catalogue(self) -> Account:
-        """The embedded catalogue with one account, whose password is made here."""
+        """Start the embedded catalogue with one account and a generated password."""
         account = Account("", "scicow", secrets.token_urlsafe(16))
         entry = {
             "username": account.username,
@@ -219,7 +219,7 @@ class Stack:
         return replace(account, url=found.group(1) if found else "")
 
     def start_scicow(self, kafka: str, catalogue: Account) -> Process:
-        """SciCow; its password goes by the environment, as it should."""
+        """Start SciCow. Its password is passed in the environment, as recommended."""
         config = self.folder / "scicow.yaml"
         brokers = {"bootstrap_servers": kafka, "group_id": f"scicow-{self.topic}" if self.topic else "scicow"}
         settings = {
@@ -236,7 +236,7 @@ class Stack:
             },
             "user_office": f"yaml:{OFFICE}",
             "office_memory": str(self.folder / "scicow" / "proposals.json"),
-            "http": {"port": 0},  # another one may run on this machine
+            "http": {"port": 0},  # another SciCow may run on this machine
         }
         config.write_text(yaml.safe_dump(settings), "utf-8")
         return self.processes.start(
@@ -246,7 +246,7 @@ class Stack:
         )
 
     def write_secret(self, name: str, text: str) -> Path:
-        """A file in the stack's folder that only its owner can read."""
+        """Write a file in the stack's folder that only its owner can read."""
         path = self.folder / name
         with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as file:
             file.write(text)
@@ -254,9 +254,9 @@ class Stack:
 
 
 def proposals() -> str:
-    """What the user office has: `proposals.yaml`, with the group of who runs this for the folders.
+    """The contents of the user office: `proposals.yaml`, with this user's group for the folders.
 
-    On a beamline each proposal has a group of its own, which this machine does not know.
+    On a beamline each proposal has a group of its own, which does not exist on this machine.
     """
     group = own_group() or str(os.getegid())
     office = OFFICE.read_text("utf-8")
@@ -264,7 +264,7 @@ def proposals() -> str:
 
 
 def own_group() -> str:
-    """The group of who runs this; "" where it has no name, as in a container, of which PathFixer complains."""
+    """The group of this user; "" if it has no name, as in a container: PathFixer then reports that."""
     try:
         return grp.getgrgid(os.getegid()).gr_name
     except KeyError:
@@ -272,16 +272,16 @@ def own_group() -> str:
 
 
 def _make_socket_folder() -> None:
-    """omniORB's folder of Unix sockets (its default, /tmp/omni-USER).
+    """Create omniORB's folder of Unix sockets (its default, /tmp/omni-USER).
 
-    Of two servers that make it at the same time, as a user's first ones may, one ends with an error.
+    If two servers create it at the same time, like a user's first ones, one of them ends with an error.
     """
     with suppress(KeyError):  # an account without a name
         Path("/tmp", f"omni-{pwd.getpwuid(os.getuid()).pw_name}").mkdir(mode=0o700, exist_ok=True)
 
 
 def _command(name: str) -> str:
-    """A command of this Python environment, whether or not it is activated."""
+    """A command of this Python environment, whether it is activated or not."""
     return str(Path(sys.executable).parent / name)
 
 

@@ -1,4 +1,4 @@
-"""What Sardana says was done, beside what the catalogue holds."""
+"""Compares Sardana's scan history with the catalogue."""
 
 from __future__ import annotations
 
@@ -21,7 +21,10 @@ STATUS = {"Normal": "completed", "Stop": "stopped", "Abort": "aborted", "Excepti
 
 @dataclass(frozen=True)
 class Expected:
-    """A dataset that must be in the catalogue once. `end` in seconds since 1970; `kind` is scan, snapshot or file."""
+    """A dataset that must be in the catalogue once.
+
+    `end` is in seconds since 1970; `kind` is scan, snapshot or file.
+    """
 
     uuid: str
     title: str
@@ -31,7 +34,7 @@ class Expected:
 
 
 def expected_scans(history: Sequence[dict[str, Any]], macroserver: str) -> list[Expected]:
-    """One for each scan of Sardana's ScanHistory. `macroserver` is its device's full name."""
+    """One dataset for each scan of Sardana's ScanHistory. `macroserver` is its device's full name."""
     return [
         Expected(
             uuid=scan_uuid(macroserver, scan["serialno"], scan["startts"]),
@@ -44,20 +47,20 @@ def expected_scans(history: Sequence[dict[str, Any]], macroserver: str) -> list[
 
 
 def status(dataset: dict[str, Any]) -> str:
-    """The scan's status, "" for a dataset that is not SciCow's."""
+    """The scan's status, "" for a dataset that was not written by SciCow."""
     value = dataset.get("scientificMetadata", {}).get("scan", {}).get("status", {}).get("value", "")
     return str(value)
 
 
 def wrong_owners(datasets: Sequence[dict[str, Any]], scicat: SciCat, office: Office) -> list[str]:
-    """What SciCat does not have of the datasets' proposals and samples as the user office says it, a line for each."""
+    """Differences between SciCat and the user office in the datasets' proposals and samples, one line for each."""
     wrong = []
     for number in sorted({str(dataset.get("proposalId", "")) for dataset in datasets}):
-        said, there = office.proposal(number), scicat.proposal(number)
-        if there is None or there["title"] != said.title:
+        expected, there = office.proposal(number), scicat.proposal(number)
+        if there is None or there["title"] != expected.title:
             wrong.append(f"the proposal {number} is not in the catalogue as the user office has it")
         leaders = {dataset["principalInvestigator"] for dataset in datasets if dataset.get("proposalId") == number}
-        wrong += [f"{name} is not the leader of {number}" for name in sorted(leaders - {said.pi_name})]
+        wrong += [f"{name} is not the leader of {number}" for name in sorted(leaders - {expected.pi_name})]
     for sample in sorted({str(dataset.get("sampleId") or "") for dataset in datasets} - {""}):
         if scicat.sample(sample) is None:
             wrong.append(f"the sample {sample} is not in the catalogue")
@@ -65,7 +68,7 @@ def wrong_owners(datasets: Sequence[dict[str, Any]], scicat: SciCat, office: Off
 
 
 class DemoComparison:
-    """The datasets since `start` (seconds since 1970), and what of `expected` is not among them."""
+    """The datasets since `start` (seconds since 1970), compared with `expected`."""
 
     def __init__(self, scicat: SciCat, expected: Sequence[Expected], location: str, start: float) -> None:
         self.catalogue = scicat.base_url
@@ -75,19 +78,19 @@ class DemoComparison:
 
     @property
     def lost(self) -> list[Expected]:
-        """Not there, or there with another status than Sardana's."""
+        """Datasets that are missing, or have another status than in Sardana."""
         there = {(_uuid(dataset), status(dataset)) for dataset in self.found}
         return [
             scan
             for scan in self.expected.values()
             if (scan.uuid, scan.status) not in there
-            # Where the aborted motors come before Sardana's own exception, it takes the abort for a failure.
+            # If the aborted motors end before Sardana raises its own exception, it reports the abort as a failure.
             and (scan.status != "failed" or (scan.uuid, "aborted") not in there)
         ]
 
     @property
     def duplicates(self) -> int:
-        """Datasets beyond one for each that is expected."""
+        """The datasets beyond one for each expected one."""
         return len(self.found) - len({_uuid(dataset) for dataset in self.found} & set(self.expected))
 
     @property
@@ -99,7 +102,7 @@ class DemoComparison:
         return not (self.lost or self.running)
 
     def all_shown(self, notes: Path) -> bool:
-        """Whether the scan log has shown each of them as completed, stopped, ..."""
+        """Whether the scan log has shown each dataset as completed, stopped, ..."""
         return len(self._delays(notes)) == len(self.expected)
 
     def summary(self, notes: Path) -> dict[str, Any]:
@@ -118,7 +121,7 @@ class DemoComparison:
         }
 
     def _delays(self, notes: Path, *kinds: str) -> list[float]:
-        """Seconds from the end of each of these kinds (of all) to its completed row in the scan log."""
+        """Seconds from the end of each dataset of these kinds (default: all) to its completed row in the scan log."""
         shown: dict[str, float] = {}
         for line in notes.read_text("utf-8").splitlines():
             note = json.loads(line)

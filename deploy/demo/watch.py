@@ -1,10 +1,9 @@
-"""The scan log, drawn offscreen: notes when each row was shown, and is photographed at the end.
+r"""The scan log, drawn offscreen: it notes when each row was shown, and saves a picture at the end.
 
     python -m deploy.demo.watch NOTES PICTURE
 
-The catalogue is that of SCIZOO_SCICAT_URL, SCIZOO_SCICAT_USERNAME and SCIZOO_SCICAT_PASSWORD. Each
-line of NOTES is `{"pid", "status", "time"}`, with time in seconds since 1970. On SIGTERM the
-PICTURE is taken and the program ends.
+The catalogue is that of SCIZOO_SCICAT_URL, SCIZOO_SCICAT_USERNAME and SCIZOO_SCICAT_PASSWORD. Each line of NOTES is
+`{"pid", "status", "time"}`, with the time in seconds since 1970. On SIGTERM it saves the PICTURE and exits.
 """
 
 from __future__ import annotations
@@ -49,7 +48,7 @@ def main() -> int:
             )
         )
         signal.signal(signal.SIGTERM, lambda *_: app.quit())
-        # Python sees a signal only when it gets a turn, which this timer gives it.
+        # Python handles a signal only when it runs next, so this timer lets it run.
         turn = Qt.QTimer()
         turn.timeout.connect(lambda: None)
         turn.start(50)

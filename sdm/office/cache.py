@@ -134,7 +134,7 @@ def _from_cache(before: Proposal, error: OfficeError) -> Proposal:
 
 
 def _marked_missing(before: Proposal | None) -> _Proposals:
-    """The stored answer, with the time when the office first said that it does not have the proposal."""
+    """The stored answer, with the time when the office first reported the proposal as missing."""
     if before is None:
         return {}
     trouble = before.trouble or f"at {as_of_now()} the office reported that it does not have it"
@@ -167,7 +167,7 @@ def _from_json(fields: dict[str, Any]) -> Proposal:
 
 
 def _check_regular(path: Path) -> None:
-    """Do not replace a device file, nor wait for a pipe. Raises OSError."""
+    """Refuse a device file, which must not be replaced, and a pipe, which would block. Raises OSError."""
     if not stat.S_ISREG(path.stat().st_mode):
         raise OSError("it is not a regular file")
 

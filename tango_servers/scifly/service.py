@@ -42,7 +42,7 @@ STOPPED_TEXT = "Stopped: nothing is recorded. Start continues, and records the f
 class SciFlyStatus:
     """What clients see, all of the same moment: attributes, State, Status and events.
 
-    `counts` are since the Init. `recording`: it records. `why_not` says why it does not record, `nowhere` why nothing is
+    `counts` are since the Init. `recording`: files are recorded. `why_not` says why not, `nowhere` why nothing is
     watched, `stale` which data may be outdated, `waits` why metadata waits for Kafka; `trouble` and `works` are the
     service's. `kept`: the proposal's metadata stays at the beamline. `path_fixer` is the PathFixer in use.
     """

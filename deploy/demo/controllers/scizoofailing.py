@@ -1,11 +1,11 @@
-"""A counter that breaks down after some points: for the demo and the tests."""
+"""A counter that fails after some points: for the demo and the tests."""
 
 from sardana.pool.controller import DefaultValue, Description, Type
 from sardana.pool.poolcontrollers.DummyCounterTimerController import DummyCounterTimerController
 
 
 class FailingCounterTimerController(DummyCounterTimerController):
-    """As Sardana's own dummy counter, until its property `Points` have been counted; then it fails."""
+    """Like Sardana's dummy counter, but it fails after the number of points in its property `Points`."""
 
     ctrl_properties = {"Points": {Type: int, Description: "points that succeed", DefaultValue: 3}}
 
