@@ -35,7 +35,7 @@ from tango_servers.pathfixer.selection import STORAGE_OPERATION, Selection, Sele
 from tango_servers.pathfixer.upkeep import REFUSALS, Upkeep, UpkeepReport
 
 CYCLE_SECONDS = 1.0
-"""Between runs of the upkeep, and between updates of the attributes."""
+"""Time between runs of the upkeep, and between updates of the attributes."""
 
 SLOW_SECONDS = 3.0
 """After which the Status shows that an operation is still in progress; Tango's clients have given up by then."""

@@ -52,7 +52,7 @@ from tango_servers.common.background import ExclusiveCaller, PeriodicThread, cal
 from tango_servers.common.replies import MAX_LIST_LENGTH, AttributePublisher, raising_devfailed, sendable
 
 PROPERTY_CHECK_SECONDS = 3.0
-"""Between checks of the properties: Tango does not notify a device of changes in jive."""
+"""Time between checks of the properties: Tango does not notify a device of changes in jive."""
 
 TROUBLE_SECONDS = 180.0
 """How long a program's trouble is shown. The program repeats its report every minute while it lasts."""

@@ -1,7 +1,8 @@
 """The scan log as a panel of a TaurusGUI, which creates it from the names of module and class only.
 
-Its Taurus model is the Door. The rest is Qt properties, with the same environment variables as the command for what
-is not given; SCIZOO_SCICAT_USERNAME and SCIZOO_SCICAT_PASSWORD are the account, and without a password it is asked for.
+Its Taurus model is the Door. All other settings are Qt properties; the environment variables of the command are used
+for those that are not given. SCIZOO_SCICAT_USERNAME and SCIZOO_SCICAT_PASSWORD are the account; without a password the
+panel asks for it.
 """
 
 from __future__ import annotations

@@ -25,7 +25,7 @@ CONSUMER_TIMEOUT_SECONDS = 3.0
 """Within which a consumer must answer."""
 
 CONSUMER_CHECK_SECONDS = 10.0
-"""Between checks whether a consumer still has the path, and between attempts after it has refused the path."""
+"""Time between checks whether a consumer still has the path, and between attempts after it has refused the path."""
 
 MAX_REMEMBERED_VALUES = 200
 """Earlier values of a consumer that are recognised as ours."""

@@ -18,13 +18,13 @@ from tango_servers.pathfixer.running_scans import RunningScans
 from tango_servers.pathfixer.selection import Selection, Selector
 
 UPKEEP_RETRY_SECONDS = 10.0
-"""Between attempts while something is wrong."""
+"""Time between attempts while something is wrong."""
 
 UPKEEP_CHECK_SECONDS = 60.0
-"""Between checks of the storage, and between questions to the office, while all is well."""
+"""Time between checks of the storage, and between questions to the office, while all is well."""
 
 SCAN_CHECK_SECONDS = 5.0
-"""Between checks whether the scan that delays a new visit has finished."""
+"""Time between checks whether the scan that delays a new visit has finished."""
 
 REFUSALS = (OfficeError, NameRefused, FolderError, Busy)
 

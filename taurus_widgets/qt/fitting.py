@@ -1,4 +1,4 @@
-"""Dialogs that fit on a screen of 1280 by 800 pixels, however large the letters are."""
+"""Keeps dialogs within a screen of 1280 by 800 pixels, whatever the size of the font."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ SMALLEST_SCREEN = Qt.QSize(1280, 800)
 """All dialogs fit on it."""
 
 WINDOW_FRAME = Qt.QSize(40, 70)
-"""Room that the desktop needs around a window: the title bar, a panel."""
+"""Space that the desktop needs around a window: the title bar, a panel."""
 
 OTHER_LINES = 9
-"""Lines of text that a dialog has room for above and below what scrolls in it."""
+"""Lines of text that fit above and below the scrolled part of a dialog."""
 
 
 def fit(dialog: Qt.QWidget, width: float, height: float) -> None:
@@ -21,7 +21,7 @@ def fit(dialog: Qt.QWidget, width: float, height: float) -> None:
 
 
 class Scrolled(Qt.QScrollArea):
-    """Takes as much room as what is inside needs, up to what the smallest screen has; the rest is scrolled to."""
+    """A scroll area of the size of its contents, limited by the smallest screen; only then it scrolls."""
 
     def __init__(self, inner: Qt.QWidget, parent: Qt.QWidget) -> None:
         super().__init__(parent)

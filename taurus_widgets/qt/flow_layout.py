@@ -1,4 +1,4 @@
-"""A row of small widgets that goes on in the next line where one is full."""
+"""A row of small widgets that continues in the next line."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from taurus.external.qt import Qt
 
 
 class FlowLayout(Qt.QLayout):
-    """From left to right, then down; as high as its width makes it."""
+    """Places its widgets from left to right, then down; its height depends on its width."""
 
     def __init__(self, parent: Qt.QWidget | None = None, space: int = 4) -> None:
         super().__init__(parent)
@@ -50,12 +50,12 @@ class FlowLayout(Qt.QLayout):
         return size + Qt.QSize(margins.left() + margins.right(), margins.top() + margins.bottom())
 
     def _place(self, area: Qt.QRect, move: bool) -> int:
-        """The height that the widgets need in an area so wide."""
+        """Place the widgets in an area of this width. Returns the height that they need."""
         inner = area.marginsRemoved(self.contentsMargins())
         x, y, line = inner.x(), inner.y(), 0
         for item in self._items:
             if item.isEmpty():
-                continue  # what is hidden takes no room
+                continue  # hidden widgets take no space
             size = item.sizeHint().boundedTo(Qt.QSize(max(inner.width(), 1), item.sizeHint().height()))
             if x > inner.x() and x + size.width() > inner.right() + 1:
                 x, y, line = inner.x(), y + line + self.spacing(), 0

@@ -9,37 +9,37 @@ from pathlib import Path
 from taurus.external.qt import Qt
 
 MAX_PICTURE_BYTES = 2 * 1024 * 1024
-"""Of a picture as it is sent: SciCat's page of a dataset loads all its pictures at once."""
+"""Maximum bytes of a sent picture: SciCat's page of a dataset loads all its pictures at once."""
 
 MAX_SIDE_PIXELS = 2048
-"""Pixels: to this a picture that is too large is made smaller."""
+"""A picture that is too large is scaled down to this number of pixels on its longer side."""
 
 MAX_PIXELS = 100_000_000
-"""A picture that unfolds to more is not read."""
+"""Maximum number of pixels of a picture; larger ones are not read."""
 
 MAX_FILE_BYTES = 256 * 1024 * 1024
 """Larger files are not read."""
 
 DRAWING_FORMATS = (b"svg", b"svgz", b"pdf", b"")
-"""What is no picture of pixels, or nothing that is known."""
+"""Formats that are not pixel images, and unknown formats."""
 
 UNCHANGED_FORMATS = {b"png": "image/png", b"jpeg": "image/jpeg", b"gif": "image/gif", b"webp": "image/webp"}
-"""What any browser shows, by Qt's names."""
+"""Formats that any browser shows, by Qt's names."""
 
 
 class NoPicture(ValueError):
-    """What cannot be added, and why."""
+    """A picture cannot be added. The text says which one, and why."""
 
 
 def fromFile(path: Path) -> str:
-    """The picture in a file as a `data:` URI. Raises NoPicture if it is none, OSError if it cannot be read."""
+    """The picture in a file as a `data:` URI. Raises NoPicture if it is not a picture, OSError if it cannot be read."""
     if path.stat().st_size > MAX_FILE_BYTES or not path.is_file():
         raise NoPicture(f"{path.name} is not a picture: it is not a file, or larger than {MAX_FILE_BYTES >> 20} MB")
     return fromBytes(path.read_bytes(), path.name)
 
 
 def fromBytes(data: bytes, name: str = "This") -> str:
-    """The picture in these bytes as a `data:` URI; as it is, if SciCat's pages show its format. Else NoPicture."""
+    """The picture in these bytes as a `data:` URI, unchanged if SciCat's pages show its format. Raises NoPicture."""
     buffer = Qt.QBuffer()
     buffer.setData(data)
     buffer.open(Qt.QIODevice.ReadOnly)
@@ -60,7 +60,7 @@ def fromBytes(data: bytes, name: str = "This") -> str:
 
 
 def fromImage(image: Qt.QImage) -> str:
-    """A picture of the clipboard or of another program as a `data:` URI. Raises NoPicture if it is empty."""
+    """A picture from the clipboard or another program as a `data:` URI. Raises NoPicture if it is empty."""
     if image.isNull():
         raise NoPicture("There is no picture in the clipboard")
     data = _encoded(image, "PNG")

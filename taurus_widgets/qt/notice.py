@@ -8,7 +8,7 @@ from taurus_widgets.qt.painting import colours
 from taurus_widgets.qt.text import tooltip
 
 BRIEFLY_MS = 10_000
-"""Milliseconds."""
+"""How long `showBriefly` shows its text, in milliseconds."""
 
 
 class Notice(Qt.QWidget):

@@ -95,7 +95,7 @@ def quietSelection(palette: Qt.QPalette) -> Qt.QPalette:
 
 
 def headerStyle(metrics: Qt.QFontMetrics) -> str:
-    """A flat header whose text stands exactly over the text of the cells."""
+    """A flat header whose text is aligned with the text of the cells."""
     return (
         "QHeaderView { background: palette(window); border: none; }"
         "QHeaderView::section { background: palette(window); color: palette(window-text); border: none;"

@@ -15,12 +15,12 @@ from taurus_widgets.qt.calls import Calls
 FILE_SUFFIXES = {"image/png": ".png", "image/jpeg": ".jpg", "image/gif": ".gif", "image/webp": ".webp"}
 ZOOM_STEP = 1.25
 MAX_ZOOM, MIN_ZOOM = 32.0, 0.02
-"""Pixels of the screen for one of the picture."""
+"""Screen pixels per picture pixel."""
 
 
 @dataclass(frozen=True)
 class Picture:
-    """`uri` is a `data:` URI; `says` is a remark beside the caption, for example that it is not in SciCat yet."""
+    """A picture. `uri` is a `data:` URI; `says` is a note beside the caption, such as that it is not in SciCat yet."""
 
     uri: str
     caption: str = ""
@@ -42,7 +42,7 @@ class Canvas(Qt.QGraphicsView):
         self.setTransformationAnchor(self.AnchorUnderMouse)
         self.setFrameShape(Qt.QFrame.NoFrame)
         self.setBackgroundBrush(self.palette().window())
-        self.setFocusPolicy(Qt.Qt.NoFocus)  # the window has the keys
+        self.setFocusPolicy(Qt.Qt.NoFocus)  # the window handles the keys
 
     def setImage(self, image: Qt.QImage) -> None:
         self._item.setPixmap(Qt.QPixmap.fromImage(image))
@@ -55,7 +55,7 @@ class Canvas(Qt.QGraphicsView):
         return float(self.transform().m11()) * self.devicePixelRatioF()
 
     def fit(self) -> None:
-        """All of it, but never larger than it is."""
+        """Show the whole picture, but not enlarged."""
         self.fitting = True
         area, size = self.viewport().rect(), self._item.boundingRect()
         if not size.isEmpty():
@@ -68,7 +68,7 @@ class Canvas(Qt.QGraphicsView):
 
     def _scale(self, scale: float) -> None:
         self.setTransform(Qt.QTransform.fromScale(scale, scale))
-        # Enlarged, single pixels are to be seen as they were measured.
+        # Enlarged pixels are shown as they were measured, without smoothing.
         smooth = Qt.Qt.SmoothTransformation if self.zoom < 1 else Qt.Qt.FastTransformation
         self._item.setTransformationMode(smooth)
         self.zoomed.emit()
@@ -84,9 +84,10 @@ class Canvas(Qt.QGraphicsView):
 
 
 class PictureViewer(Qt.QDialog):
-    """Keys: Left and Right for the other pictures, + and - (or the wheel) for the size, 0 to fit, 1 for 1:1.
+    """The window. Keys: Left and Right for the other pictures, + and - (or the wheel) for the size, 0 to fit, 1 for
+    1:1.
 
-    Pictures are unpacked by `calls`, in another thread.
+    `calls` decodes the pictures in another thread.
     """
 
     def __init__(self, title: str, calls: Calls, parent: Qt.QWidget | None = None) -> None:
@@ -137,18 +138,18 @@ class PictureViewer(Qt.QDialog):
         button.setToolTip(tip)
         button.clicked.connect(lambda: do())
         button.setFocusPolicy(Qt.Qt.NoFocus)
-        Qt.QShortcut(Qt.QKeySequence(key), self, button.click)  # a button's own key waits for 0.1 s
+        Qt.QShortcut(Qt.QKeySequence(key), self, button.click)  # a button reacts to its own key only after 0.1 s
         return button
 
     # ------------------------------------------------------------------------ use
 
     @property
     def current(self) -> Picture | None:
-        """The one that is shown."""
+        """The picture that is shown."""
         return self._pictures[self._place] if self._pictures else None
 
     def setPictures(self, pictures: Sequence[Picture], place: int = 0) -> None:
-        """Show these, the one at index `place` first."""
+        """Show these pictures, the one at index `place` first."""
         self._pictures = list(pictures)
         self._place = min(max(place, 0), max(len(self._pictures) - 1, 0))
         if self._pictures:
@@ -157,7 +158,7 @@ class PictureViewer(Qt.QDialog):
             self.say("There is no picture.")
 
     def say(self, text: str) -> None:
-        """In the place of a picture."""
+        """Show a text in place of a picture."""
         self._image = Qt.QImage()
         self.canvas.hide()
         self.message.setText(text)

@@ -18,7 +18,7 @@ TANGO_TIMEOUT_SECONDS = 3.0
 """Time-out of a call to the device."""
 
 PING_INTERVAL_SECONDS = 1.0
-"""Between two checks that the device answers, and between two attempts to reconnect."""
+"""Time between two checks that the device answers, and between two attempts to reconnect."""
 
 SILENT_AFTER_SECONDS = 5.0
 """A call that takes longer is reported as a problem: while the database hangs, no call times out."""

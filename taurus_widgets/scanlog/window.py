@@ -1,4 +1,4 @@
-"""The scan log, with everything that it can do: `ScanLog`."""
+"""The scan log with all its features: `ScanLog`."""
 
 from __future__ import annotations
 
@@ -59,11 +59,14 @@ class ScanLog(LogView):
         self.live.setPathFixer(device)
 
     def setFrontend(self, address: str) -> None:
-        """The address of SciCat's own pages; with "" it is guessed. Raises ValueError if it is not an address."""
+        """Set the address of SciCat's pages; with "" it is guessed. Raises ValueError if it is not an address."""
         self.scicatLink.setFrontend(address)
 
     def setModel(self, model: str | None, **_: Any) -> None:
-        """The Door, as `setDoor`. Taurus' own way would ask the device here, and the window would wait for it."""
+        """Set the Door, like `setDoor`.
+
+        Taurus' own way would query the device here, and the window would wait for it.
+        """
         self._model = model or ""
         self.setDoor(self._model)
 

@@ -29,17 +29,18 @@ from taurus_widgets.scanlog.data.pages import checked
 from taurus_widgets.scanlog.data.query import metadata_field
 
 NEWEST_DATASETS = 40
-"""Datasets that are read whole."""
+"""Number of datasets that are read with all fields."""
 
 MAX_KEY_DATASETS, KEY_DATASETS_PER_CALL = 400, 50
-"""Datasets whose names alone are asked for, by SciCat's metadataKeys, and of how many at once in a search: it answers
-a hundred names at most."""
+"""Number of datasets whose metadata names are read by SciCat's metadataKeys, in total and per call of a search: one
+answer has a hundred names at most.
+"""
 
 SEARCH_ROUNDS, NAMES_PER_ROUND, DATASETS_PER_ROUND = 3, 10, 5
 """A search for names without example: number of rounds, names in each round, and datasets read for them."""
 
 MAX_NAME_DOTS = 3
-"""Dots of a path that may each be of a name; further ones are ends of names."""
+"""Number of dots in a path that may be part of a name; any further dot separates two names."""
 
 _INTERNAL = frozenset({"_id", "__v", "id", "scientificMetadata"})
 
@@ -73,7 +74,7 @@ class AvailableFields:
     beamline: str = ""
 
     def with_keys(self, keys: Iterable[str]) -> AvailableFields:
-        """A copy with the results of `metadata_keys` added, each dot taken for the end of a name."""
+        """A copy with the results of `metadata_keys` added, in which each dot separates two names."""
         more = {found.key: found for found in map(_by_name, self.unknown(keys)) if found is not None}
         return AvailableFields({**self.found, **more}, self.beamline)
 
@@ -94,7 +95,7 @@ def default_fields() -> AvailableFields:
 
 def read_newest(scicat: SciCat, proposal: str = "") -> AvailableFields:
     """The fields of the newest datasets. Raises SciCatError."""
-    # In a list it stays a text: alone a number like 2025-1 would be made a date.
+    # In a list it stays a text: a single number like 2025-1 would be converted into a date.
     where = {"proposalIds": {"$in": [proposal]}} if proposal else None
     datasets = scicat.datasets(where, None, "creationTime:desc", NEWEST_DATASETS)
     if not isinstance(datasets, list):
@@ -103,9 +104,9 @@ def read_newest(scicat: SciCat, proposal: str = "") -> AvailableFields:
 
 
 def metadata_keys(scicat: SciCat, proposal: str = "", containing: str = "") -> list[str]:
-    """Dotted paths that contain a text, as SciCat's `metadataKeys` returns them. Raises SciCatError.
+    """The dotted paths that contain a text, as SciCat's `metadataKeys` returns them. Raises SciCatError.
 
-    What they are to contain cannot be asked for: with a `metadataKey` the real server answers 500.
+    They are filtered here: with a `metadataKey` the real server answers 500.
     """
     fields: Json = {"proposalIds": [proposal]} if proposal else {}
     found: dict[str, None] = {}
@@ -118,10 +119,10 @@ def metadata_keys(scicat: SciCat, proposal: str = "", containing: str = "") -> l
 
 
 def search(scicat: SciCat, catalogue: AvailableFields, proposal: str = "", containing: str = "") -> AvailableFields:
-    """`catalogue` with the metadata whose names contain a text, in older datasets, too. Raises SciCatError.
+    """`catalogue` with the metadata whose names contain a text, including older datasets. Raises SciCatError.
 
-    A name may have a dot in it, and `metadataKeys` does not say which dots are of a name. So datasets that have the
-    value are looked at, which also tell the unit and an example.
+    A name may contain a dot, and `metadataKeys` does not report which dots belong to a name. So datasets with the value
+    are read; they also have the unit and an example.
     """
     keys = metadata_keys(scicat, proposal, containing)
     found = dict(catalogue.found)
@@ -142,7 +143,7 @@ def search(scicat: SciCat, catalogue: AvailableFields, proposal: str = "", conta
 
 
 def _paths(key: str) -> list[tuple[str, ...]]:
-    """All that a dotted path may mean, the usual meaning first: at each dot a name ends, or goes on."""
+    """All paths that a dotted path may mean, the usual one first: each dot separates two names or belongs to a name."""
     parts = [unquote(part) for part in key.split(".")]
     dots = range(min(len(parts) - 1, MAX_NAME_DOTS))
     paths = []
@@ -158,7 +159,7 @@ def _paths(key: str) -> list[tuple[str, ...]]:
 
 
 def gathered(datasets: Sequence[Json]) -> AvailableFields:
-    """The fields of these datasets, those of the first one first."""
+    """The fields of these datasets, those of the first dataset first."""
     first = datasets[0] if datasets else {}
     found = {column.key: _of_column(column, column.text(first)) for column in [*default_columns(), *further_columns()]}
     for dataset in datasets:
@@ -182,7 +183,7 @@ def _gather(group: Any, above: tuple[str, ...], found: dict[str, AvailableField]
             _gather(inner, path, found)
             continue
         key = key_of(path)
-        # A value that could not be read has neither unit nor type: a later one may have them.
+        # A value that could not be read has no unit and no type: a later one may have them.
         if key not in found or (found[key].numeric is None and not found[key].unit):
             found[key] = _of_leaf(path, inner)
 
@@ -217,7 +218,7 @@ def _by_name(key: str) -> AvailableField | None:
 
 
 def proposals(scicat: SciCat) -> list[str]:
-    """Those that have datasets, the last ones first. Raises SciCatError."""
+    """The proposals that have datasets, the latest first. Raises SciCatError."""
     answer = scicat.call("GET", "/api/v3/datasets/fullfacet", params={"fields": {}, "facets": ["proposalIds"]})
     counted = answer[0].get("proposalIds") if isinstance(answer, list) and answer else None
     found = [one.get("_id") for one in counted or [] if isinstance(one, dict)]

@@ -37,7 +37,7 @@ class Sheet:
 
     @property
     def headings(self) -> list[str]:
-        """By column, each with its group before it. Where two have one name, the path in the metadata follows."""
+        """The headings of the columns, with their groups. If two are equal, the path in the metadata is added."""
         names = [f"{column.group} / {column.title}" if column.group else column.title for column in self.columns]
         times = Counter(names)
         return [
@@ -47,18 +47,18 @@ class Sheet:
 
     @property
     def has_pictures(self) -> bool:
-        """Whether the column of the pictures is among them."""
+        """Whether one of the columns has the pictures."""
         return any(column.kind is Kind.PICTURE for column in self.columns)
 
     def without_pictures(self) -> Sheet:
-        """Without their column, which would be empty: the pictures are elsewhere, or not read."""
+        """The sheet without the column of pictures, which would be empty if they are stored elsewhere or not read."""
         return replace(self, columns=[column for column in self.columns if column.kind is not Kind.PICTURE])
 
 
 def exact(column: LogColumn, dataset: Json) -> str:
-    """For programs: numbers with all their digits, dates and times in full, the rating as a number.
+    """The value for programs: numbers with all digits, dates and times in full, the rating as a number.
 
-    Times are local, as `2026-11-22 10:00:00`, which spreadsheets of any language take for a time.
+    Times are local, such as `2026-11-22 10:00:00`, which spreadsheets of any language read as a time.
     """
     if column.kind is Kind.RATING:
         return cols.number(cols.rating(dataset)) if cols.rating(dataset) else ""
@@ -75,7 +75,7 @@ def _is_time(column: LogColumn) -> bool:
 
 
 def readable(column: LogColumn, dataset: Json, digits: int = 6, longest: int = 4) -> str:
-    """For people: as in the table, but times with their date, and a comment with its lines."""
+    """The value for people: as in the table, but times with their date, and comments with their line breaks."""
     if _is_time(column):
         found = cols.moment(dataset.get(column.key))
         return f"{found:%Y-%m-%d %H:%M:%S}" if found else column.text(dataset)
@@ -83,7 +83,7 @@ def readable(column: LogColumn, dataset: Json, digits: int = 6, longest: int = 4
         return "\n".join(map(cols.line, str(dataset.get("comment") or "").splitlines()))
     shown = column.text(dataset)
     if column.path:
-        # The text, with a unit behind it where that is not the header's, but the value in it whole.
+        # The text, followed by the unit if it differs from the header's, but with the full value.
         leaf = cols.leaf_at(dataset, column.path)
         short = cols.leaf_text(leaf)
         if shown.startswith(short):
@@ -92,7 +92,7 @@ def readable(column: LogColumn, dataset: Json, digits: int = 6, longest: int = 4
 
 
 def plain_value(column: LogColumn, dataset: Json) -> Any:
-    """For programs that know types: a number where the metadata has one, else the text of `exact`."""
+    """The value for programs with types: a number if the metadata has one, else the text of `exact`."""
     leaf = cols.leaf_at(dataset, column.path) if column.path else None
     if isinstance(leaf, Mapping) and leaf.get("end") is None:
         digits = cols.exact_text(leaf)
@@ -105,7 +105,9 @@ def plain_value(column: LogColumn, dataset: Json) -> Any:
 
 
 def guarded(text: str) -> str:
-    """The text so that no spreadsheet runs it: a `'` before what starts like a formula and is not a plain number."""
+    """The text in a form that no spreadsheet executes: with a `'` before a start like a formula, except for plain
+    numbers.
+    """
     if text.startswith(FORMULA_STARTS) and not PLAIN_NUMBER.fullmatch(text):
         return f"'{text}"
     return text

@@ -1,8 +1,7 @@
-"""What the scan log shows of a dataset, and how a field or a piece of metadata becomes text.
+"""The columns of the scan log, and the texts of fields and metadata.
 
-No Qt here: the window, the terminal and later the exports show the same. Nothing raises for
-any JSON that a catalogue may hold, and every text is one line without control characters:
-what users write must not be able to draw over other cells or to send codes to a terminal.
+No Qt here: window, terminal and exports show the same. Nothing raises for any JSON that a catalogue may hold, and every
+text is one line without control characters: users' texts must not draw over other cells or send codes to a terminal.
 """
 
 from __future__ import annotations
@@ -55,9 +54,9 @@ class Kind(enum.Enum):
 
 @dataclass(frozen=True)
 class LogColumn:
-    """`fields` are what the catalogue is asked for; `width` is in digits; `hint` explains the header.
+    """A column. `fields` are requested from the catalogue; `width` is in digits; `hint` explains the header.
 
-    `group` stands over the title; it is "" for what belongs to every dataset.
+    `group` is shown above the title; it is "" for a dataset's own fields.
     """
 
     key: str
@@ -76,13 +75,13 @@ class LogColumn:
         return path_of(self.key)
 
     def named_by(self, dataset: Json) -> LogColumn:
-        """This column with the name and unit that the dataset has for it, where it has them."""
+        """This column with the name and unit that this dataset has for it, if it has them."""
         return self
 
 
 @dataclass(frozen=True)
 class MetadataColumn(LogColumn):
-    """A column of one value of the metadata, `group/name`. Its unit, once known, is in the header."""
+    """A column of one metadata value, `group/name`. Its unit is in the header as soon as it is known."""
 
     named: bool = False
 
@@ -109,7 +108,7 @@ def line(value: Any) -> str:
 
 
 def number(value: Any, digits: int = 6) -> str:
-    """A number with at most that many significant digits; integers whole."""
+    """A number with at most this many significant digits; integers with all digits."""
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, float) and math.isfinite(value):
@@ -118,7 +117,9 @@ def number(value: Any, digits: int = 6) -> str:
 
 
 def value_text(value: Any, digits: int = 6, longest: int = 4) -> str:
-    """A plain value: numbers to `digits`, lists and tables whole up to `longest` entries, else as a summary."""
+    """A value as text: numbers with `digits` significant digits; lists and tables with up to `longest` entries in full,
+    longer ones as a summary.
+    """
     if isinstance(value, bool | float):
         return number(value, digits)
     if isinstance(value, list):
@@ -153,7 +154,7 @@ def _range_text(size: str, values: Sequence[Any], digits: int) -> str:
 
 
 def _shape(values: Sequence[Any]) -> tuple[int, ...]:
-    """Of a table of equal rows, to any depth; of anything else its length."""
+    """The shape of a table with equal rows, of any depth; the length of any other list."""
     shapes = {_shape(inner) if isinstance(inner, list) else () for inner in values}
     return (len(values), *(shapes.pop() if len(shapes) == 1 else ()))
 
@@ -167,7 +168,7 @@ def _flat(values: Sequence[Any]) -> Iterator[Any]:
 
 
 def leaf_text(leaf: Any, digits: int = 6, longest: int = 4) -> str:
-    """The value of a piece of metadata without its unit; from start to end where both were recorded."""
+    """The value of a metadata entry without its unit; `start → end` if both were recorded."""
     if not isinstance(leaf, Mapping) or "value" not in leaf:
         return value_text(leaf, digits, longest)
     value = leaf["value"]
@@ -213,7 +214,7 @@ def moment(text: Any) -> dt.datetime | None:
         return None
     try:
         found = dt.datetime.fromisoformat(text)
-        # Years that no local time can show are no times either.
+        # Years that cannot be shown as local time are not valid either.
         return (found if found.tzinfo else found.replace(tzinfo=dt.UTC)).astimezone()
     except (ValueError, OverflowError):
         return None
@@ -248,7 +249,7 @@ def duration(seconds: float) -> str:
 
 
 def duration_text(dataset: Json, now: dt.datetime | None = None) -> str:
-    """How long it took, or what it has taken so far, in whole seconds, while it runs."""
+    """The duration of the scan; while it runs, the time since its start in whole seconds."""
     began, ended = moment(dataset.get("creationTime")), moment(dataset.get("endTime"))
     if began is None:
         return ""
@@ -278,7 +279,7 @@ def _of_scan(dataset: Json, name: str) -> str:
 
 
 def status(dataset: Json) -> str:
-    """The word that SciCow wrote; "" for a dataset that something else made."""
+    """The status that SciCow wrote; "" for a dataset from another source."""
     return _of_scan(dataset, "status")
 
 
@@ -295,12 +296,12 @@ def status_tip(dataset: Json) -> str:
 
 
 def title(dataset: Json) -> str:
-    """What was typed, as `ascan mot01 0 10 20 0.1`; else the dataset's name."""
+    """The command as typed, for example `ascan mot01 0 10 20 0.1`; else the dataset's name."""
     return as_typed(_whole_title(dataset))
 
 
 def _whole_title(dataset: Json) -> str:
-    """With the defaults that Sardana adds."""
+    """The command with the defaults that Sardana adds."""
     return _of_scan(dataset, "title") or line(dataset.get("datasetName"))
 
 
@@ -313,7 +314,7 @@ def points(dataset: Json) -> str:
 
 
 def rating(dataset: Json) -> float:
-    """0 (not rated) to 3 stars, in halves."""
+    """The rating from 0 (not rated) to 3 stars, in halves."""
     given = dataset.get("dataQualityMetrics")
     if isinstance(given, bool) or not isinstance(given, int | float) or not math.isfinite(given):
         return 0.0
@@ -321,7 +322,7 @@ def rating(dataset: Json) -> float:
 
 
 def stars(dataset: Json) -> str:
-    """`★★☆`, `★½☆`; "" where it is not rated."""
+    """The rating as `★★☆` or `★½☆`; "" if it is not rated."""
     rated = rating(dataset)
     if not rated:
         return ""
@@ -333,10 +334,10 @@ def stars(dataset: Json) -> str:
 
 
 def key_of(path: Iterable[str]) -> str:
-    """The key of a column of the metadata: `Machine/Ring current`, `/energy` for a value that is in no group.
+    """The key of a metadata column: `Machine/Ring current`, or `/energy` for a value outside any group.
 
-    It always has a `/`, and the key of a dataset's own field never has. A `/` in a name is `%2F`.
-    ValueError where a part is empty.
+    It always contains a `/`, and the key of a dataset's own field never does. A `/` in a name is written `%2F`. Raises
+    ValueError if a part is empty.
     """
     parts = [part.replace("%", "%25").replace("/", "%2F") for part in path]
     if not parts or not all(parts):
@@ -346,7 +347,7 @@ def key_of(path: Iterable[str]) -> str:
 
 
 def path_of(key: str) -> tuple[str, ...]:
-    """The path into the metadata of such a key; empty for a dataset's own field."""
+    """The path into the metadata for this key; empty for a dataset's own field."""
     return tuple(unquote(part) for part in key.removeprefix("/").split("/")) if "/" in key else ()
 
 
@@ -360,12 +361,12 @@ def _field(
 
 
 def _comment_tip(dataset: Json) -> str:
-    """The lines of a comment stay lines."""
+    """The comment with its line breaks."""
     return "\n".join(map(line, str(dataset.get("comment") or "").splitlines()))
 
 
 def default_columns() -> list[LogColumn]:
-    """The columns of a scan log that nobody has changed."""
+    """The default columns of a scan log."""
     return [
         LogColumn("status", "Status", ("scientificMetadata.scan.status",), status, status_tip, 14, Kind.STATUS),
         _field("runNumber", "Scan", 6, scan_number, "runNumber", "scientificMetadata.scan.scan_id", kind=Kind.NUMBER),
@@ -413,20 +414,20 @@ LINK_COLUMN_KEY = "page"
 
 
 def further_columns() -> list[LogColumn]:
-    """Those that are no field of a dataset, and that nobody sees without choosing them."""
+    """Further columns that are not fields of a dataset, and that are shown only if the user chooses them."""
     return [page_column(lambda _: "")]
 
 
 def page_column(address: Callable[[Json], str]) -> LogColumn:
-    """The link to SciCat's page of the dataset, whose `address` follows from the catalogue that is shown."""
+    """The column with the link to SciCat's page of the dataset. `address` depends on the catalogue that is shown."""
     hint = "A click opens the dataset's page in SciCat"
     return LogColumn(LINK_COLUMN_KEY, "SciCat", ("pid",), address, address, 6, Kind.LINK, hint)
 
 
 def column_of(key: str) -> LogColumn:
-    """The column with this key: one of the usual ones, any field of the dataset, or a path into the metadata.
+    """The column with this key: a default or further column, any field of the dataset, or a path into the metadata.
 
-    ValueError where it is no path.
+    Raises ValueError if a path has an empty part.
     """
     if "/" in key:
         return _metadata_column(key_of(path_of(key)))
@@ -439,7 +440,7 @@ _NUMBERS = frozenset({"size", "packedSize", "numberOfFiles", "numberOfFilesArchi
 
 
 def _field_column(key: str) -> LogColumn:
-    """Of a dataset's own field, known or not: `ownerGroup` is Owner group."""
+    """The column of any field of a dataset: `ownerGroup` becomes Owner group."""
     heading = _TITLES.get(key) or re.sub(r"(?<=[a-z])(?=[A-Z])", " ", line(key)).capitalize()
     text, tip, kind, width = value_of(key), value_of(key, 64), Kind.TEXT, 16
     if key.endswith(("Time", "At")):
@@ -458,9 +459,9 @@ def time_of(key: str) -> Callable[[Json], str]:
 
 
 def metadata_column(path: str) -> LogColumn:
-    """A column of one value of the metadata: `Machine/Ring current`; `/energy` or `energy` for one in no group.
+    """A column of one metadata value: `Machine/Ring current`; `/energy` or `energy` for a value outside any group.
 
-    ValueError where the path has an empty part.
+    Raises ValueError if the path has an empty part.
     """
     return _metadata_column(key_of(unquote(part.strip()) for part in path.strip().removeprefix("/").split("/")))
 
@@ -499,12 +500,12 @@ def _metadata_column(
 
 
 def group_name(name: str) -> str:
-    """As people see it: the group of the scan itself is written small in the catalogue."""
+    """The group's name for people: the scan's own group has a lower-case name in the catalogue."""
     return "Scan" if name == "scan" else line(name)
 
 
 def _metadata_fields(path: tuple[str, ...]) -> tuple[str, ...]:
-    """The path as SciCat stores its names (URL-encoded), and as it is written, for catalogues that do not encode."""
+    """The path with URL-encoded names, as SciCat stores them, and with plain names, for catalogues without encoding."""
     stored = [quote(name, safe="!~*'()").replace(".", "%2E") for name in path]
     fields = [".".join(["scientificMetadata", *stored])]
     if not any("." in name for name in path):
@@ -513,6 +514,6 @@ def _metadata_fields(path: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def fields_of(columns: Iterable[LogColumn]) -> list[str]:
-    """What to ask the catalogue for. No field lies within another: MongoDB refuses such a projection."""
+    """The fields to request. None of them is inside another one, because MongoDB refuses such a projection."""
     wanted = {"pid", "updatedAt", "creationTime", *(field for column in columns for field in column.fields)}
     return sorted(field for field in wanted if not any(field.startswith(f"{other}.") for other in wanted))

@@ -1,4 +1,4 @@
-"""Sardana's commands as people typed them."""
+"""Sardana's commands as the user typed them."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ _DEFAULTS = {
     "dscanct": (6, ("0",)),
     "timescan": (3, ("0",)),
 }
-"""Of Sardana's own scans whose last parameters may be left out: how many parameters, and the last ones' defaults."""
+"""Sardana's scans with optional last parameters: the number of parameters, and the defaults of the last ones."""
 
 
 def as_typed(command: str) -> str:
-    """The command without the defaults that Sardana writes for what nobody typed.
+    """The command without the defaults that Sardana adds for missing parameters.
 
-    `mesh mot01 0 1 10 mot02 0 1 10 0.1 False None` is `mesh mot01 0 1 10 mot02 0 1 10 0.1`. The meaning is the same.
+    `mesh mot01 0 1 10 mot02 0 1 10 0.1 False None` becomes `mesh mot01 0 1 10 mot02 0 1 10 0.1`, with the same meaning.
     """
     words = command.split(" ")
     count, defaults = _DEFAULTS.get(words[0], (0, ()))
@@ -26,10 +26,10 @@ def as_typed(command: str) -> str:
     while defaults and _same(words[-1], defaults[-1]):
         words, defaults = words[:-1], defaults[:-1]
     while not defaults and len(words) > 1 and words[-1] == "None":
-        words.pop()  # Sardana's word for a parameter that was not given; nobody types it
+        words.pop()  # Sardana writes this for a missing parameter; nobody types it
     return " ".join(words)
 
 
 def _same(word: str, default: str) -> bool:
-    """0.0 is 0: a parameter may have been made a float."""
+    """Whether a word is the default; 0.0 equals 0, because Sardana may have converted it."""
     return default in (word, word.removesuffix(".0"))

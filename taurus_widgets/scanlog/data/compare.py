@@ -1,7 +1,7 @@
-"""What differs between datasets. No Qt here.
+"""The differences between datasets. No Qt here.
 
-Values that only identify a dataset (pid, scan number, times) are not compared: they always differ, and
-they are in the headings of the columns.
+Values that only identify a dataset (pid, scan number, times) are not compared, because they always differ; they are in
+the headings of the columns.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ Path = tuple[str, ...]
 
 @dataclass(frozen=True)
 class Cell:
-    """What one dataset has. `sameness` is equal in two cells if their values do not differ."""
+    """The value of one dataset. `sameness` is equal in two cells if their values do not differ."""
 
     text: str = MISSING
     whole: Any = None
@@ -43,7 +43,7 @@ class Cell:
 
 @dataclass(frozen=True)
 class Row:
-    """One value in all datasets. If they have different units, each cell has its own and `unit` is ""."""
+    """One value in all datasets. If the units differ, each cell has its own unit and `unit` is ""."""
 
     group: str
     name: str
@@ -52,7 +52,7 @@ class Row:
 
     @property
     def label(self) -> str:
-        """`Machine / Ring current (mA)`."""
+        """The label of the row, such as `Machine / Ring current (mA)`."""
         name = f"{self.group} / {self.name}" if self.group else self.name
         return f"{name} ({self.unit})" if self.unit else name
 
@@ -63,14 +63,14 @@ class Row:
 
 @dataclass(frozen=True)
 class Comparison:
-    """The values that are not the same everywhere, and how many were compared."""
+    """The values that differ, and the number of compared values."""
 
     rows: tuple[Row, ...]
     compared: int
 
 
 def compare(datasets: Sequence[Json]) -> Comparison:
-    """The values that differ between these, in the order in which the first one has them."""
+    """The values that differ between these datasets, in the order of the first one."""
     found: dict[Path, dict[int, tuple[str, Cell]]] = {}
     for place, dataset in enumerate(datasets):
         for path, name, cell in _values(dataset):
@@ -81,7 +81,7 @@ def compare(datasets: Sequence[Json]) -> Comparison:
 
 
 def _grouped(found: dict[Path, dict[int, tuple[str, Cell]]]) -> list[tuple[Path, dict[int, tuple[str, Cell]]]]:
-    """Each group together, though a later dataset may have brought some of its values."""
+    """The values sorted by group, including values that only later datasets have."""
     groups = {group: place for place, group in enumerate(dict.fromkeys(path[:-1] for path in found))}
     return sorted(found.items(), key=lambda each: groups[each[0][:-1]])
 
@@ -129,7 +129,7 @@ def _inside(group: Mapping[str, Any], above: Path) -> Iterator[tuple[Path, str, 
 def _leaf(path: Path, leaf: Mapping[str, Any]) -> Iterator[tuple[Path, str, Cell]]:
     name, unit, value = line(leaf.get("human_name")) or line(path[-1]), line(leaf.get("unit")), leaf["value"]
     if leaf.get("error"):
-        # Compare that it was not read, not the texts of the errors.
+        # Two unread values are equal, even if the texts of the errors differ.
         yield path, name, Cell(cols.NOT_READ, leaf["error"], False, "", ("not read",))
         return
     text = cols.leaf_text(
@@ -157,7 +157,7 @@ def _same_quantity(leaf: Mapping[str, Any]) -> Any:
 
 
 def _same(value: Any) -> Any:
-    """Equal for values that do not differ; numbers to 15 digits. Never None."""
+    """A key that is equal for equal values, and for numbers that are equal to 15 digits. Never None."""
     if isinstance(value, bool) or value is None:
         return ("", value)
     if isinstance(value, float):
@@ -177,13 +177,13 @@ def _numeric(value: Any) -> bool:
 
 
 def heading(dataset: Json) -> str:
-    """What a column is called: scan number and time, and below what was typed."""
+    """The heading of a column: scan number and time, and below them the command as typed."""
     first = "   ".join(filter(None, (cols.scan_number(dataset), cols.clock(dataset.get("creationTime")))))
     return "\n".join(filter(None, (first, cols.title(dataset))))
 
 
 def as_text(comparison: Comparison, datasets: Sequence[Json]) -> str:
-    """All of it with tabs between the columns, as spreadsheets take it from the clipboard."""
+    """The whole comparison with tabs between the columns, for pasting into spreadsheets."""
     titles = [heading(dataset).replace("\n", ", ") for dataset in datasets]
     lines = [["Group", "Name", "Unit", *map(guarded, titles)]]
     for row in comparison.rows:

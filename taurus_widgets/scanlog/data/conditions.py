@@ -1,8 +1,7 @@
-"""What people type to find datasets: `motor = mot01`, `energy > 7.1 keV and points >= 20`.
+"""Parses search conditions: `motor = mot01`, `energy > 7.1 keV and points >= 20`.
 
-No Qt here. A name is looked up in what is really in the catalogue, so that nobody has to know the
-group it is in; a unit is checked against the one that was recorded. Whatever is wrong is said with
-its place in the text.
+No Qt here. Names are searched in the actual catalogue, so that users need not know a value's group; a unit is checked
+against the recorded one. Errors are reported with their position in the text.
 """
 
 from __future__ import annotations
@@ -26,7 +25,7 @@ NUMERIC = frozenset({Relation.LESS, Relation.AT_MOST, Relation.GREATER, Relation
 
 @dataclass(frozen=True)
 class TypedCondition:
-    """A condition, and its text as it could be typed again."""
+    """A condition, and the text that would produce it."""
 
     condition: QueryCondition
     label: str
@@ -89,7 +88,7 @@ ALWAYS_KNOWN = (
     NamedValue("owner", "owner", numeric=False),
     NamedValue("size", "size", numeric=True),
 )
-"""What every dataset of SciCow's has, under short names."""
+"""The values that every dataset of SciCow has, with short names."""
 
 _LISTS = frozenset({"scan/motors", "scan/detectors"})
 _NOT_STORED = {
@@ -110,9 +109,9 @@ def is_condition(text: str) -> bool:
 
 
 def parse(text: str, known: Iterable[NamedValue] = ()) -> tuple[TypedCondition, ...]:
-    """The conditions in a line, all of which must hold. Raises ConditionError.
+    """The conditions in a line, which must all hold. Raises ConditionError.
 
-    `known` is what is in the catalogue beside `ALWAYS_KNOWN`.
+    `known` are the values in the catalogue in addition to `ALWAYS_KNOWN`.
     """
     names = (*ALWAYS_KNOWN, *known)
     found, begin = [], 0
@@ -182,7 +181,7 @@ def _typed(left: NamedValue, relation: Relation, value: str | float | bool, unit
 
 
 def _figure(text: str) -> float:
-    """A whole number stays one."""
+    """The number; a whole number as an int."""
     return int(text) if re.fullmatch(r"[+-]?\d{1,15}", text) else float(text)
 
 
@@ -206,7 +205,10 @@ def _unit(left: NamedValue, typed: str, text: str, begin: int, end: int) -> str:
 
 @cache
 def _dimension(unit: str) -> str:
-    """Of a unit that SciCat converts: the same for keV and J. It must be one for pint, too, which does the sum."""
+    """The dimension of a unit that SciCat can convert, the same for keV and J;
+
+    "" if pint, which converts, does not know it.
+    """
     try:
         return str(pint.get_application_registry().Unit(unit).dimensionality)
     except (pint.PintError, ArithmeticError, AttributeError, TypeError, ValueError, TokenError):
@@ -219,7 +221,7 @@ def _known(text: str, begin: int, end: int, known: Sequence[NamedValue]) -> Name
     if plain in _NOT_STORED:
         raise _mistake(_NOT_STORED[plain], text, begin, end)
     exact = [one for one in known if typed in (one.key, "/".join(path_of(one.key)))]
-    # A short name is that of the scan, whatever the results of its counters are called.
+    # A short name means the scan's value, even if a counter has a result of the same name.
     exact = exact or [one for one in ALWAYS_KNOWN if plain == _plain(one.name)]
     found = {one.key: one for one in reversed(exact or [one for one in known if plain in one.names])}
     if len(found) == 1:
@@ -239,12 +241,12 @@ def _known(text: str, begin: int, end: int, known: Sequence[NamedValue]) -> Name
 
 
 def _plain(name: str) -> str:
-    """Without what people write in one way or another: spaces, hyphens, underscores, capitals."""
+    """The name without differences in spelling: spaces, hyphens, underscores, capitals."""
     return re.sub(r"[\s_-]+", "", name).casefold()
 
 
 def _mistake(message: str, text: str, begin: int, end: int) -> ConditionError:
-    """Its place is that of the words, without the spaces around them."""
+    """The error at the position of the words, without the spaces around them."""
     part = text[begin:end]
     stripped = part.strip()
     start = begin + (len(part) - len(part.lstrip()) if stripped else 0)

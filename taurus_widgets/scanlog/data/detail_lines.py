@@ -26,7 +26,7 @@ _UNITLESS = frozenset({"quality", "samples", "shape"})
 
 @dataclass(frozen=True)
 class DetailLine:
-    """One line: a group has `inside`, a value has the rest. `whole` is the value as it is in the catalogue."""
+    """One line: a group has `inside`, a value has the other fields. `whole` is the value as it is in the catalogue."""
 
     name: str
     value: str = ""
@@ -41,7 +41,7 @@ class DetailLine:
         return bool(self.inside) and not self.value
 
     def fits(self, words: list[str], above: str = "") -> bool:
-        """Whether each word, in small letters, is in its name, value, unit or source, or in the names `above` it."""
+        """Whether each word (in lower case) occurs in the name, value, unit or source, or in the names `above` it."""
         text = f"{above} {self.name} {self.value} {self.unit} {self.tip}".casefold()
         return all(word in text for word in words)
 
@@ -53,7 +53,7 @@ def detail_lines(dataset: Json) -> list[DetailLine]:
 
 def own_lines(dataset: Json) -> Iterator[DetailLine]:
     """The fields that are not empty."""
-    known = (
+    lines = (
         DetailLine("Status", cols.status(dataset)),
         DetailLine("Started", cols.full_time(dataset.get("creationTime"))),
         DetailLine("Ended", cols.full_time(dataset.get("endTime"))),
@@ -64,7 +64,7 @@ def own_lines(dataset: Json) -> Iterator[DetailLine]:
         DetailLine("Size", size_text(dataset.get("size")), whole=dataset.get("size")),
         *(_field(dataset, title, name) for title, name in _LAST),
     )
-    return (detail for detail in known if detail.value)
+    return (detail for detail in lines if detail.value)
 
 
 _FIRST = (("Proposal", "proposalId"), ("Sample", "sampleId"), ("Folder", "sourceFolder"))
@@ -121,7 +121,7 @@ def _extra(key: str, value: Any, unit: str) -> DetailLine:
 
 
 def size_text(size: Any) -> str:
-    """`512 B`, `1.2 GB`; "" for what is no number of bytes."""
+    """A size such as `512 B` or `1.2 GB`; "" for a value that is not a number of bytes."""
     if isinstance(size, bool) or not isinstance(size, int | float) or size < 0:
         return ""
     for unit in ("B", "kB", "MB", "GB"):

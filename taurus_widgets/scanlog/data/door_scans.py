@@ -1,13 +1,13 @@
 """The scans that run at a Sardana Door, from the attributes of the Door. No Qt and no Tango here.
 
-Found with Sardana 3.7:
+Observed with Sardana 3.7:
 
-- `RecordData` has the reports of our recorder about a dataset, at its start and end, with the uuid of the dataset.
-  What else comes there is for others, and what is pickled is not looked into.
-- `Info` has, from any scan, `Scan #12 started at Mon Nov 23 15:12:54 2026.` That is not enough for the uuid, which is
-  made of the start's exact time. A scan of which only this is heard is not recorded.
-- `MacroStatus` has, for each macro, its call when it starts, as `timescan(8, 0.1, 0.0) -> -17`, and how it ends.
-- `State` is RUNNING, or STANDBY while it is paused, as long as there is a macro.
+- `RecordData` has our recorder's reports about a dataset, at its start and end, with the dataset's uuid. Other clients'
+  records are ignored, and pickled ones are not decoded.
+- `Info` has, for any scan, `Scan #12 started at Mon Nov 23 15:12:54 2026.` This is not sufficient for the uuid, which
+  is derived from the exact start time. A scan that is reported only here is not recorded.
+- `MacroStatus` has, for each macro, its call when it starts, such as `timescan(8, 0.1, 0.0) -> -17`, and how it ends.
+- `State` is RUNNING, or STANDBY while paused, as long as a macro runs.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ _FORMATS = ("json", "utf8_json")
 
 @dataclass(frozen=True)
 class DoorScan:
-    """One scan. Times in seconds since 1970. `uuid` is "" if it is not recorded by ours.
+    """One scan. Times are in seconds since 1970. `uuid` is "" if our recorder does not record it.
 
     `status` is "" when the scan is over and its end was not reported.
     """
@@ -59,7 +59,7 @@ class DoorScans:
 
     def __init__(self) -> None:
         self._macros: dict[str, str] = {}  # macro id to command, outermost first
-        self._started: dict[int, tuple[DoorScan, str]] = {}  # by Sardana alone, yet; with the macro's id
+        self._started: dict[int, tuple[DoorScan, str]] = {}  # reported only by Sardana so far, with the macro's id
         self._running: dict[str, tuple[DoorScan, str]] = {}
         self._outcome = ""
 
@@ -141,7 +141,7 @@ class DoorScans:
             return []
         outcome, self._outcome = self._outcome, ""
         self._macros.clear()
-        # Our recorder would have reported the end of a scan that it began, so it was stopped, too.
+        # Our recorder would have reported the end of a scan that it had started, so it was stopped, too.
         lost = [replace(scan, status="", end=at) for scan, _ in self._running.values() if scan.uuid]
         others = self._end(lambda _: True, outcome or ("failed" if state == "ALARM" else "completed"), at)
         self._running.clear()
@@ -158,7 +158,7 @@ class DoorScans:
 
 
 def _command(call: str) -> str:
-    """`timescan(8, 0.1, 0.0) -> -17` as a person types it."""
+    """The command as typed, from a call such as `timescan(8, 0.1, 0.0) -> -17`."""
     found = _CALL.match(call)
     return f"{found[1]} {found[2].replace(', ', ' ')}".strip() if found else call
 

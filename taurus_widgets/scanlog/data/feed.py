@@ -20,11 +20,11 @@ OVERLAP = dt.timedelta(seconds=2)
 `updatedAt`, because several of SciCat's processes write, each by its own clock."""
 
 TOKEN_CHECK_SECONDS = 60.0
-"""Between checks that the token is still valid: with an invalid one, SciCat answers reads with 200,
+"""Time between checks that the token is still valid: with an invalid one, SciCat answers reads with 200,
 but with public data only."""
 
 ADVANCE_SECONDS = 30.0
-"""Between reads of the latest change in the whole catalogue."""
+"""Time between reads of the latest change in the whole catalogue."""
 
 
 class Feed:

@@ -1,12 +1,12 @@
 """What was changed in a dataset, by whom and when, as far as SciCat reports it. No Qt here.
 
-Where it is found depends on the version of the server:
+Where SciCat stores it depends on the server's version:
 
-- up to the summer of 2025, and again since October 2025 (backend #2282), in v3's `history` of the dataset: entries of
+- until the summer of 2025, and again since October 2025 (backend #2282), in v3's `history` of the dataset: entries of
   `{updatedAt, updatedBy, FIELD: {previousValue, currentValue}}`;
 - since the summer of 2025 (backend #1939) in `GET /api/v3/history`, for administrators and
   HISTORY_ACCESS_DATASET_GROUPS: `{items: [{timestamp, user, operation, before, after}], totalCount}`, where before and
-  after are whole documents, or what has changed of them, as the server is set (TRACKABLE_STRATEGY).
+  after are whole documents, or only the changed parts, depending on the server's TRACKABLE_STRATEGY.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class FieldChange:
 
 @dataclass(frozen=True)
 class DatasetChange:
-    """All that one write changed. `time` is SciCat's text, `user` may be ""."""
+    """All changes of one write. `time` is SciCat's text, `user` may be ""."""
 
     time: str
     user: str
@@ -96,7 +96,7 @@ def _from_dataset(entry: Mapping[str, Any]) -> DatasetChange:
     fields: list[FieldChange] = []
     for name, change in entry.items():
         if isinstance(change, Mapping) and ("previousValue" in change or "currentValue" in change):
-            # Each has only the changed values, so a value that is missing in one of them means nothing.
+            # Each of them has only the changed values, so a missing value means nothing.
             fields += _differences((str(name),), change.get("previousValue"), change.get("currentValue"))
     return DatasetChange(line(entry.get("updatedAt")), line(entry.get("updatedBy")), tuple(fields))
 

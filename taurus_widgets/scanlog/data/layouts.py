@@ -40,7 +40,7 @@ Layout = tuple[LayoutColumn, ...]
 
 
 def default_layout() -> Layout:
-    """The columns of a scan log that nobody has changed."""
+    """The default layout."""
     return tuple(LayoutColumn(column.key) for column in default_columns())
 
 

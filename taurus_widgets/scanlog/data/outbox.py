@@ -1,7 +1,7 @@
-"""The outbox: edits that are not in SciCat yet, on disk until they are.
+"""The outbox: edits are stored on disk until they are in SciCat.
 
-One file (mode 0600) for each edit, written whole or not at all. Several windows of one user share
-the folder: a lock on the file says which of them sends it, and ends with the process that has it.
+One file (mode 0600) per edit, written completely or not at all. Several windows of one user share the folder: a lock on
+the file decides which of them sends it, and is released when its process ends.
 """
 
 from __future__ import annotations
@@ -36,9 +36,9 @@ OUTBOX_FORMAT = 1
 class Edit:
     """One change of one dataset. `value` is a text, a number of stars (0: not rated) or a picture's `data:` URI.
 
-    `before` are the values that it takes the place of, knowingly: what was shown when the edit began, and earlier
-    ones of the same person that were on their way then. `title` says to people which dataset it is, `made` when.
-    `early`: the dataset was not in the catalogue when it was written, and may come at any time.
+    `before` are the values that it replaces on purpose: the one that was shown when the edit began, and earlier ones by
+    the same person that were being sent then. `title` names the dataset for people, `made` is the time of the edit.
+    `early`: the dataset was not in the catalogue when the edit was made, and may arrive at any time.
     """
 
     catalogue: str
@@ -55,7 +55,7 @@ class Edit:
 
 
 class Claim(enum.Enum):
-    """Who may send an edit now."""
+    """Whether this window may send an edit now."""
 
     OURS = "ours"
     BUSY = "another window is sending it"
@@ -63,7 +63,7 @@ class Claim(enum.Enum):
 
 
 def normal(name: str, value: Any) -> Any:
-    """A field's value in the form in which values are compared: None equals "" and 0 stars."""
+    """A field's value in a form for comparisons: None equals "" and 0 stars."""
     if name == RATING:
         return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else 0.0
     return "\n".join(str(value or "").splitlines()).strip()
@@ -91,7 +91,7 @@ class Outbox:
             try:
                 found.append(_edit(json.loads(path.read_text("utf-8")), path.stem))
             except FileNotFoundError:
-                continue  # sent meanwhile
+                continue  # sent in the meantime
             except (OSError, ValueError, TypeError, KeyError) as error:
                 log.warning("%s: not an edit that this version can read: %s", path, error)
         return sorted(found, key=lambda edit: (edit.made, edit.key))

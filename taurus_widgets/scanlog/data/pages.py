@@ -1,4 +1,4 @@
-"""One query of a catalogue, read in pieces: what is at the top, a page anywhere, how many there are. No Qt here."""
+"""Reads one query of a catalogue in pieces: the top, any page, and the number of datasets. No Qt here."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Top:
 
 @dataclass(frozen=True)
 class Pages:
-    """Threads may share it. Its calls raise SciCatError.
+    """Reads the pages of a query. Threads may share it. Its calls raise SciCatError.
 
     `bound` excludes newer datasets, so that the numbers of rows stay the same while datasets arrive.
     """

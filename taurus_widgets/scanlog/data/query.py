@@ -1,11 +1,11 @@
-"""Which datasets the scan log shows, in which order, and how SciCat is asked for them.
+"""Which datasets the scan log shows, in which order, and the query for SciCat.
 
-No Qt here. What is written for SciCat's `where` holds for the real server (v3) and the embedded one:
+No Qt here. The `where` for SciCat works with the real server (v3) and the embedded one:
 
-- names are those under which it stores (`proposalIds`, URL-encoded metadata keys), as the real server translates
-  the old ones at the top level only;
-- all conditions are in one `$and`: a `$or` at the top is overwritten for whoever is no administrator;
-- texts are in lists (`$in`), since a text alone that looks like a date (`lysozyme-3`) is made one.
+- names are those that SciCat stores (`proposalIds`, URL-encoded metadata keys), because the real server translates the
+  old names at the top level only;
+- all conditions are in one `$and`, because a `$or` at the top is overwritten for users who are not administrators;
+- texts are in lists (`$in`), because a single text that looks like a date (`lysozyme-3`) is converted into one.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ NEWEST_FIRST = "creationTime"
 """The field of the default order."""
 
 EQUAL_TOLERANCE = 1e-9
-"""Numbers are the same for `=` if they differ by no more than this part of them."""
+"""Relative tolerance of `=` for numbers."""
 
 CONVERTED_TOLERANCE = 1e-7
-"""The same of two that were converted, each by its own program: an electronvolt of another year differs by 4e-8."""
+"""Relative tolerance for numbers that different programs converted: electronvolts of two years differ by 4e-8."""
 
 
 class Relation(enum.Enum):
-    """How the value of a dataset relates to that of a condition."""
+    """The relation between the value of a dataset and that of a condition."""
 
     EQUAL = "="
     NOT_EQUAL = "!="
@@ -40,18 +40,18 @@ class Relation(enum.Enum):
     AT_LEAST = ">="
     CONTAINS = "~"
     HAS = "has"
-    """One of the names in a text as `mot01, mot02` is exactly this one."""
+    """One of the names in a text such as `mot01, mot02` is exactly this one."""
     HAS_NOT = "has not"
-    """None of them is."""
+    """None of the names is this one."""
 
 
 @dataclass(frozen=True)
 class QueryCondition:
-    """`field relation value unit`, as `scientificMetadata.Optics.Energy > 7.1 keV`.
+    """A condition `field relation value unit`, such as `scientificMetadata.Optics.Energy > 7.1 keV`.
 
-    `field` is a field of the dataset by its name in v3 (`sampleId`), or what `metadata_field` makes of a path.
-    A text is compared with `EQUAL`, `NOT_EQUAL` or `CONTAINS` (which ignores case), a number with all but the last.
-    With a unit a value counts in any unit that can be converted to it.
+    `field` is a dataset's field by its name in v3 (`sampleId`), or the result of `metadata_field`. Texts can be
+    compared with `EQUAL`, `NOT_EQUAL`, `CONTAINS` (which ignores case), `HAS` and `HAS_NOT`, numbers with all but the
+    last three. With a unit, values in any convertible unit are compared.
     """
 
     field: str
@@ -62,11 +62,12 @@ class QueryCondition:
 
 @dataclass(frozen=True)
 class DatasetQuery:
-    """A dataset must match all parts. `begin` and `end` (exclusive) limit the start of the scan, with a time zone.
+    """A query; a dataset must match all its parts.
 
-    `text` is words that must all be in the dataset; several words in double quotes are one. `status` is the words
-    that a scan's status may be; none means all. `order` is a field as in `QueryCondition`, with `.value` for metadata:
-    what `order_of` says of a column.
+    `begin` and `end` (exclusive) limit the start of the scan, and have a time zone. `text` has words that must all
+    occur in the dataset; several words in double quotes count as one. `status` has the allowed statuses of a scan; none
+    means all. `order` is a field as in `QueryCondition`, with `.value` for metadata: the result of `order_of` for a
+    column.
     """
 
     where: tuple[QueryCondition, ...] = ()
@@ -84,7 +85,7 @@ class DatasetQuery:
 
     @property
     def filtered(self) -> bool:
-        """Whether less is shown than the proposal, or the catalogue, has."""
+        """Whether fewer datasets are shown than the proposal, or the catalogue, has."""
         return self != DatasetQuery(order=self.order, descending=self.descending, proposal=self.proposal)
 
     def sorted_by(self, order: str, descending: bool) -> DatasetQuery:
@@ -95,13 +96,13 @@ class DatasetQuery:
 
 
 def metadata_field(path: tuple[str, ...]) -> str:
-    """The field of a value of the metadata, `("Optics", "Energy")`: its names as SciCat stores them."""
+    """The field of a metadata value such as `("Optics", "Energy")`, with its names as SciCat stores them."""
     return ".".join(["scientificMetadata", *(quote(name, safe="!~*'()").replace(".", "%2E") for name in path)])
 
 
 _ORDERS = {
     "status": "scientificMetadata.scan.status.value",
-    "runNumber": "scientificMetadata.scan.scan_id.value",  # the dataset's own is a text: 10 would be before 9
+    "runNumber": "scientificMetadata.scan.scan_id.value",  # the dataset's own field is a text: 10 would be before 9
     "title": "scientificMetadata.scan.title.value",
     "points": "scientificMetadata.scan.points.value",
     "duration": "",
@@ -117,7 +118,7 @@ _STORED = {
 
 
 def order_of(column: LogColumn) -> str:
-    """What the catalogue sorts by for this column; "" if it can't: a duration is stored nowhere."""
+    """The field by which the catalogue sorts for this column; "" if it cannot sort: durations are not stored."""
     if column.path:
         return f"{metadata_field(column.path)}.value"
     return _ORDERS.get(column.key, _stored(column.key))
@@ -128,17 +129,17 @@ def _stored(field: str) -> str:
 
 
 def stored_fields(fields: list[str]) -> list[str]:
-    """What to ask for to get these fields from v3: under a new name it stores what it shows under an old one."""
+    """The fields to request from v3 for these fields: it stores some of them under a newer name."""
     return sorted({*fields, *map(_stored, fields)})
 
 
 def with_order(fields: list[str], query: DatasetQuery) -> list[str]:
-    """These fields and the one of the order: SciCat does not sort by a field that it does not return."""
-    # The whole value with its unit, and not the number alone: a row is not to know half of it.
+    """These fields and that of the order, because SciCat sorts only by fields that it returns."""
+    # The whole value with its unit, not only the number, so that the row is complete.
     place = query.order.removesuffix(".value") if query.order.startswith("scientificMetadata.") else query.order
     if any(f"{place}.".startswith(f"{field}.") for field in fields):
         return fields
-    # No field within another: MongoDB refuses that.
+    # No field is inside another one: MongoDB refuses that.
     return sorted([*(field for field in fields if not field.startswith(f"{place}.")), place])
 
 
@@ -146,7 +147,7 @@ def with_order(fields: list[str], query: DatasetQuery) -> list[str]:
 
 
 def where(query: DatasetQuery, *more: Json) -> Json:
-    """The `where` of `GET /api/v3/datasets`. `more` are further conditions that must hold, in SciCat's own form."""
+    """The `where` of `GET /api/v3/datasets`. `more` are additional conditions that must hold, in SciCat's own form."""
     parts = [*_parts(query), *more]
     return {"$and": parts} if parts else {}
 
@@ -180,12 +181,12 @@ def _utc(time: dt.datetime) -> str:
 
 
 def _search(text: str) -> str:
-    """MongoDB's text search takes any of the words, but all of the phrases: so each word becomes a phrase."""
+    """MongoDB's text search requires any of the words, but all of the phrases, so each word becomes a phrase."""
     phrases = [quoted or word for quoted, word in re.findall(r'"([^"]*)"|([^\s"]+)', text)]
     phrases = [phrase.strip() for phrase in phrases if re.search(r"\w", phrase)]
     if not phrases:
         return ""
-    # The extra word has no effect beside phrases, but with it SciCat takes no text for a date.
+    # The extra word has no effect together with phrases, but prevents SciCat from taking the text for a date.
     return " ".join([*(f'"{phrase}"' for phrase in phrases), "text"])
 
 
@@ -221,7 +222,7 @@ def _text_test(relation: Relation, value: str) -> Json:
     if relation is Relation.EQUAL:
         return {"$in": [value]}
     if relation is Relation.NOT_EQUAL:
-        return {"$nin": [value], "$exists": True}  # what has no such value at all is not different
+        return {"$nin": [value], "$exists": True}  # a dataset without such a value does not differ
     if relation is Relation.CONTAINS:
         return {"$regex": _pattern(value), "$options": "i"}
     if relation in (Relation.HAS, Relation.HAS_NOT):
@@ -232,12 +233,12 @@ def _text_test(relation: Relation, value: str) -> Json:
 
 
 def _pattern(text: str) -> str:
-    """A regular expression for this text. No two digits are side by side: nothing is taken for a date."""
+    """A regular expression for this text. No two digits are adjacent, so nothing is taken for a date."""
     return re.sub(r"[0-9]", r"[\g<0>]", re.sub(r"[\\^$.|?*+()\[\]{}]", r"\\\g<0>", text))
 
 
 def _number_tests(relation: Relation, value: float) -> list[Json]:
-    """One of them must hold."""
+    """The alternatives, of which one must hold."""
     low, high = _around(value, EQUAL_TOLERANCE)
     tests: dict[Relation, list[Json]] = {
         Relation.EQUAL: [{"$gte": low, "$lte": high}],
@@ -253,7 +254,7 @@ def _number_tests(relation: Relation, value: float) -> list[Json]:
 
 
 def _converted_tests(relation: Relation, value: float) -> list[Json]:
-    """The same of a number that was converted: what is as good as equal is neither more nor less."""
+    """The alternatives for converted numbers: values within the tolerance are equal, and neither less nor greater."""
     low, high = _around(value, CONVERTED_TOLERANCE)
     tests: dict[Relation, list[Json]] = {
         Relation.EQUAL: [{"$gte": low, "$lte": high}],

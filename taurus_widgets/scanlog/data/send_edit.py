@@ -1,8 +1,9 @@
-"""Sends an edit to SciCat, safe against other writes at the same time.
+"""Sends an edit to SciCat, safe against simultaneous writes.
 
-`comment` and `dataQualityMetrics` are what SciCow fills from the macros scicomment and scirate, too: the same fields,
-the same values. They are PATCHed alone with v3, only if the dataset still is what was read (If-Unmodified-Since),
-and read back: another write at the same moment may undo it, or make the server answer 500 although it was done.
+SciCow writes the same values into the same fields, `comment` and `dataQualityMetrics`, for the macros scicomment and
+scirate. Only these fields are PATCHed, with v3, on condition that the dataset is still what was read
+(If-Unmodified-Since), and read back: a simultaneous write may undo the edit, or make the server answer 500 although it
+was done.
 """
 
 from __future__ import annotations

@@ -17,7 +17,7 @@ def stateFolder() -> Path:
 
 
 def configFolder() -> Path:
-    """Our part of the user's folder for settings."""
+    """This project's part of the user's folder for settings."""
     return _folder(user_config_path, "scizoo")
 
 
@@ -29,6 +29,6 @@ def _folder(of_user: Callable[[str], Path], part: str) -> Path:
 
 
 def makePrivate(folder: Path) -> None:
-    """Make the folder, for its owner only. OSError if it cannot be."""
+    """Create the folder, for its owner only. Raises OSError if that fails."""
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     folder.chmod(0o700)

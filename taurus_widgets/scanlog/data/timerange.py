@@ -1,6 +1,6 @@
-"""Ranges of the start of scans: the last hours, today, this visit, from one time to another.
+"""Ranges of the start of scans: the last hours, today, this visit, or from one time to another.
 
-No Qt here. A range is stored as it was chosen, since "today" is another day tomorrow.
+No Qt here. A range is stored as the user chose it, because "today" changes every day.
 """
 
 from __future__ import annotations
@@ -11,11 +11,11 @@ import re
 from dataclasses import dataclass
 
 SHIFT = dt.timedelta(hours=8)
-"""A shift."""
+"""The length of a shift."""
 
 
 class Span(enum.Enum):
-    """What can be chosen."""
+    """The kinds of ranges that a user can choose."""
 
     ALL = "All times"
     LAST_HOURS = "Last 8 hours"
@@ -26,7 +26,10 @@ class Span(enum.Enum):
 
 @dataclass(frozen=True)
 class TimeRange:
-    """`begin` and `end` are of FROM_TO, in local time with a zone; either may be open. `visit` is of VISIT."""
+    """A range. `begin` and `end` belong to FROM_TO, in local time with a zone; either may be None.
+
+    `visit` belongs to VISIT.
+    """
 
     span: Span = Span.ALL
     begin: dt.datetime | None = None
@@ -34,7 +37,7 @@ class TimeRange:
     visit: str = ""
 
     def times(self, now: dt.datetime) -> tuple[dt.datetime | None, dt.datetime | None]:
-        """From when (included) to when (not included) a scan has started. `now` has a zone."""
+        """The limits of the scans' start: from (inclusive) and to (exclusive). `now` has a zone."""
         if self.span is Span.LAST_HOURS:
             return now - SHIFT, None
         if self.span is Span.TODAY:
@@ -46,7 +49,7 @@ class TimeRange:
 
     @property
     def folder(self) -> str:
-        """Of a visit whose name is no day: what is in the folder of its data."""
+        """The name of a visit that is not a date: it occurs in the folder of its data. "" otherwise."""
         return self.visit if self.span is Span.VISIT and day_of(self.visit) is None else ""
 
     @property

@@ -245,7 +245,7 @@ class FilesPage(Qt.QWidget):
         self.state.say(text if self._dataset else "")
 
     def copyPaths(self) -> None:
-        """Copy the full paths of the selected files, one a line."""
+        """Copy the full paths of the selected files, one per line."""
         folder = str(self._dataset.get("sourceFolder") or "") if self._dataset else ""
         rows = sorted(index.row() for index in self.table.selectionModel().selectedRows())
         if rows:

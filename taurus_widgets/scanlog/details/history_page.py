@@ -174,12 +174,12 @@ class HistoryPage(Qt.QWidget):
 
 
 def _stamps(dataset: Json) -> str:
-    """Who made it and who changed it last."""
+    """The lines with the users who created and last changed the dataset."""
     lines = []
-    for said, time, user in (("Created", "createdAt", "createdBy"), ("Last changed", "updatedAt", "updatedBy")):
+    for label, time, user in (("Created", "createdAt", "createdBy"), ("Last changed", "updatedAt", "updatedBy")):
         when, who = cols.full_time(dataset.get(time)), line(dataset.get(user))
         if when or who:
-            lines.append(" ".join(part for part in (said, when, f"by {who}" if who else "") if part))
+            lines.append(" ".join(part for part in (label, when, f"by {who}" if who else "") if part))
     return "\n".join(lines)
 
 

@@ -48,7 +48,7 @@ class MetadataTree(Qt.QWidget):
         super().__init__(parent)
         self._lines: list[DetailLine] = []
         self._folded: set[str] = set()  # groups that the user has closed, also for the next dataset
-        self._words: list[str] = []  # of the search, in small letters
+        self._words: list[str] = []  # of the search, in lower case
         self.search = SearchLine(self)
         self.search.setPlaceholderText("Search names, values and units")
         self.search.setToolTip("Search the metadata (Alt+D)\nEnter: next, Shift+Enter: previous, Esc: all")
@@ -137,7 +137,7 @@ class MetadataTree(Qt.QWidget):
                 (self._folded.discard if item.isExpanded() else self._folded.add)(item.text(NAME))
 
     def _items(self, kind: Qt.QTreeWidgetItemIterator.IteratorFlag = _ALL) -> Iterator[Qt.QTreeWidgetItem]:
-        """From the top down."""
+        """All items, from the top down."""
         each = Qt.QTreeWidgetItemIterator(self.tree, kind)
         while (item := each.value()) is not None:
             yield item

@@ -22,7 +22,7 @@ from taurus_widgets.scanlog.parts.whole_value import WholeValue
 DIFFERS_ROLE = Qt.Qt.UserRole
 DIFFERENT_SIGN = "\u2260"
 MAX_HEADING_LETTERS = 28
-"""Of a line of a column's heading."""
+"""Maximum letters in a line of a column's heading."""
 _NOWHERE = Qt.QModelIndex()
 
 
@@ -88,7 +88,7 @@ class CompareModel(Qt.QAbstractTableModel):
             text = heading(self._datasets[section])
             if role == Qt.Qt.ToolTipRole:
                 return tooltip(text)
-            # Qt would cut all lines as if they were one.
+            # Qt would shorten all lines as if they were one.
             cut = [
                 line if len(line) <= MAX_HEADING_LETTERS else f"{line[: MAX_HEADING_LETTERS - 1]}\u2026"
                 for line in text.split("\n")
@@ -99,7 +99,7 @@ class CompareModel(Qt.QAbstractTableModel):
 
 
 class CompareDelegate(Qt.QStyledItemDelegate):
-    """What differs has a sign before it, is bold, and stands on a shade of the selection."""
+    """Values that differ have a sign before them, bold text, and a shade of the selection's colour."""
 
     def paint(self, painter: Qt.QPainter, option: Qt.QStyleOptionViewItem, index: Qt.QModelIndex) -> None:
         cell = Qt.QStyleOptionViewItem(option)
@@ -221,13 +221,13 @@ class CompareDialog(Qt.QDialog):
     # ------------------------------------------------------------------------- reading
 
     def read(self, pids: Sequence[str]) -> None:
-        """Compare these, from left to right."""
+        """Compare these datasets, from left to right."""
         self._pids = list(pids)
         self.progress.setMaximum(len(pids))
         self._ask(self._pids)
 
     def readFrom(self, which: Callable[[], list[str]]) -> None:
-        """Compare those that `which` finds out in another thread."""
+        """Compare the datasets whose pids `which` returns; it is called in another thread."""
         self.message.setText("Reading the datasets")
         self.copyAll.setEnabled(False)
         self._running = [self._calls.run(which, self.read, self._unknown)]
@@ -319,7 +319,7 @@ class CompareDialog(Qt.QDialog):
             WholeValue(row.name, value, row.unit or cell.unit, self).show()
 
     def copySelected(self) -> None:
-        """The cells that are selected, with the name of each line before them."""
+        """Copy the selected cells, with the name of each line before them."""
         chosen = self.table.selectionModel().selectedIndexes()
         columns = sorted({index.column() for index in chosen}, key=self.table.horizontalHeader().visualIndex)
         places = {(index.row(), index.column()) for index in chosen}

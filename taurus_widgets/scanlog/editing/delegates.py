@@ -22,14 +22,14 @@ STAR_STEP = 17 / 16
 """Distance from one star to the next in units of a star, as `drawStars` draws them."""
 
 COMMENT_LINES = 4
-"""Lines of text that a comment's editor has."""
+"""Number of text lines in a comment's editor."""
 
 Write = Callable[[Json, str, Any, Any], None]
 """Arguments: a dataset, the name of a field, its new value, and the value that was shown before."""
 
 
 def drawMark(painter: Qt.QPainter, area: Qt.QRectF, queued: QueuedEdit, shades: Colours) -> None:
-    """Draw the mark of an edit that is not in SciCat: a clock while it waits, a triangle if a person must decide."""
+    """Draw the mark of an edit that is not in SciCat: a clock while it waits, a triangle if the user must decide."""
     painter.save()
     painter.setRenderHint(Qt.QPainter.Antialiasing)
     painter.translate(area.topLeft())
@@ -47,7 +47,7 @@ def drawMark(painter: Qt.QPainter, area: Qt.QRectF, queued: QueuedEdit, shades: 
 
 
 def markTip(queued: QueuedEdit) -> str:
-    """What the mark means, for people."""
+    """The meaning of the mark, for people."""
     says = queued.why or "On its way to SciCat."
     if queued.unsafe:
         says += f"\nIt is not kept on disk, and lost with this window: {queued.unsafe}"
@@ -55,7 +55,7 @@ def markTip(queued: QueuedEdit) -> str:
 
 
 class EditableDelegate(CellDelegate):
-    """A cell whose value may be an edit that is not in SciCat yet; it shows that, and where the keyboard is."""
+    """A cell whose value may be an edit that is not in SciCat yet; it shows that, and the keyboard's current cell."""
 
     field = ""
 
@@ -110,15 +110,15 @@ class EditableDelegate(CellDelegate):
         value, queued = self.edits.shown(dataset, self.field) if dataset else (None, None)
         if queued is None or event.type() != Qt.QEvent.ToolTip:
             return bool(super().helpEvent(event, view, option, index))
-        said = [str(value)] if self.field == COMMENT and value else []
-        Qt.QToolTip.showText(event.globalPos(), tooltip("\n".join([*said, markTip(queued)])), view)
+        lines = [str(value)] if self.field == COMMENT and value else []
+        Qt.QToolTip.showText(event.globalPos(), tooltip("\n".join([*lines, markTip(queued)])), view)
         return True
 
 
 class StarsDelegate(EditableDelegate):
-    """Three stars. A click gives as many as it is on, in halves; the same once more takes them away.
+    """Three stars. A click sets the rating to the clicked half star; a click on the same rating removes it.
 
-    From the keyboard: 0 to 3, + and - for half a star, Delete for none.
+    Keys: 0 to 3, + and - for half a star, Delete for none.
     """
 
     field = RATING
@@ -153,7 +153,7 @@ class StarsDelegate(EditableDelegate):
         kind = event.type()
         if kind in (Qt.QEvent.MouseMove, Qt.QEvent.MouseButtonPress, Qt.QEvent.MouseButtonRelease):
             return self._mouse(event, option, index, dataset)
-        # The second press of a double click is a click as well.
+        # The second press of a double click counts as a click.
         return bool(kind == Qt.QEvent.MouseButtonDblClick and self._mouse(event, option, index, dataset))
 
     def _mouse(
@@ -173,21 +173,21 @@ class StarsDelegate(EditableDelegate):
             return True
         same = Qt.QPersistentModelIndex(index) == self._pressed
         self._pressed = Qt.QPersistentModelIndex()
-        if same:  # else the rows have moved under the mouse
+        if same:  # otherwise the rows have moved under the mouse
             now = cols.rating({RATING: self.edits.shown(dataset, RATING)[0]})
             self._pointed = 0.0
             self.rate(dataset, 0.0 if rating == now else rating)
         return True
 
     def _at(self, option: Qt.QStyleOptionViewItem, point: Qt.QPoint) -> float:
-        """The rating at this point of the cell; 0 beside the stars."""
+        """The rating at this point of the cell; 0 outside the stars."""
         room = padding(option.fontMetrics)
         place = _stars(option.fontMetrics, option.rect.adjusted(room, 0, -room, 0))
         across = (point.x() - place.x()) / (place.height() * STAR_STEP)
         return math.ceil(across * 2) / 2 if 0 < across <= cols.MAX_STARS else 0.0
 
     def key(self, event: Qt.QKeyEvent, dataset: Json) -> bool:
-        """Whether this key rates."""
+        """Handle a key. Returns whether it changes the rating."""
         now = cols.rating({RATING: self.edits.shown(dataset, RATING)[0]})
         text = event.text()
         if event.key() in (Qt.Qt.Key_Delete, Qt.Qt.Key_Backspace):
@@ -213,7 +213,7 @@ def _stars(metrics: Qt.QFontMetrics, area: Qt.QRect) -> Qt.QRectF:
 
 
 class CommentField(Qt.QPlainTextEdit):
-    """Enter ends, Shift+Enter begins a new line, Escape leaves all as it was."""
+    """The editor of a comment: Enter ends, Shift+Enter starts a new line, Escape cancels."""
 
     ended = Qt.Signal()
     leaving = Qt.Signal()
@@ -224,7 +224,7 @@ class CommentField(Qt.QPlainTextEdit):
         self.dataset = dataset
         self.seen = seen
         self.over = False
-        """Whether it is known what becomes of the text."""
+        """Whether the text was already saved or discarded."""
         self.setTabChangesFocus(True)
         self.setPlainText(seen)
         self.moveCursor(Qt.QTextCursor.End)
@@ -244,7 +244,7 @@ class CommentField(Qt.QPlainTextEdit):
 
 
 class CommentDelegate(EditableDelegate):
-    """One line of the comment; the editor shows all of it."""
+    """Shows one line of the comment; the editor shows all lines."""
 
     field = COMMENT
 
@@ -263,7 +263,7 @@ class CommentDelegate(EditableDelegate):
         option: Qt.QStyleOptionViewItem,
         index: Qt.QModelIndex,
     ) -> bool:
-        """The first click of a double click chooses nothing: the details would open under the second one."""
+        """Ignore the first click of a double click: it would open the details under the second one."""
         kind, table = event.type(), option.widget
         if kind == Qt.QEvent.MouseButtonDblClick:
             self._later.stop()
@@ -320,7 +320,7 @@ class CommentDelegate(EditableDelegate):
         return bool(super().eventFilter(editor, event))
 
     def updateEditorGeometry(self, editor: Qt.QWidget, option: Qt.QStyleOptionViewItem, index: Qt.QModelIndex) -> None:
-        """Over the cell, and large enough for some lines, within the table."""
+        """Place the editor over the cell, large enough for some lines, within the table."""
         inside = editor.parentWidget().rect()
         metrics = option.fontMetrics
         wide = min(max(option.rect.width(), metrics.averageCharWidth() * 60), inside.width())

@@ -21,7 +21,7 @@ from taurus_widgets.scanlog.exporting.progress import Cancelled, ExportProgress
 from taurus_widgets.scanlog.exporting.saving import file_problem
 
 PROGRESS_INTERVAL_MS = 100
-"""Between updates of the progress bar. The thread does not signal each row to the window."""
+"""Time between updates of the progress bar. The thread does not signal each row to the window."""
 
 EXPORT_CLOSE_SECONDS = 1.0
 """How long a closing window waits for an export to delete its incomplete file."""

@@ -1,8 +1,8 @@
-"""Rows as an `.eln` archive: an RO-Crate 1.1 in a zip file, as the ELN consortium specifies it.
+"""Rows as an `.eln` archive: an RO-Crate 1.1 in a zip file, as specified by the ELN consortium.
 
 https://github.com/TheELNConsortium/TheELNFileFormat/blob/master/SPECIFICATION.md: one folder at the root, in it
-`ro-crate-metadata.json`, and a folder for each dataset with its files; File nodes say `contentSize` as text;
-values are `variableMeasured` nodes of type PropertyValue.
+`ro-crate-metadata.json`, and a folder for each dataset with its files; File nodes have `contentSize` as a text; values
+are `variableMeasured` nodes of type PropertyValue.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ Node = dict[str, Any]
 
 
 class ElnWriter(RowWriter):
-    """`name` is that of the archive, without `.eln`. Parts for the end of the archive wait in `folder`."""
+    """Writes an archive. `name` is its name without `.eln`. Parts for its end are stored in `folder` until then."""
 
     def __init__(self, file: BinaryIO, sheet: Sheet, name: str, folder: Path) -> None:
         self._sheet = sheet
@@ -71,7 +71,7 @@ class ElnWriter(RowWriter):
         }
         self._parts.append(node["@id"])
         self._preview.row(dataset, [])
-        self._zip.NameToInfo.clear()  # for looking up what is in it, and finding names twice: they are numbered
+        self._zip.NameToInfo.clear()  # for looking up members and finding equal names: here they are numbered
         self._write({key: value for key, value in node.items() if value}, *files, *values)
 
     def finish(self) -> None:
@@ -90,7 +90,7 @@ class ElnWriter(RowWriter):
             part.close()
 
     def _open(self) -> tuple[Any, ...]:
-        """All that is to be closed, the archive first: it goes through its members once more."""
+        """Everything that must be closed, the archive first because it reads its list of members once more."""
         return self._zip, self._members, self._parts, self._nodes, self._page
 
     def abandon(self) -> None:
@@ -102,7 +102,7 @@ class ElnWriter(RowWriter):
         self._nodes.write(b"".join(b",\n" + _json(node) for node in nodes))
 
     def _write_frame(self, member: IO[bytes]) -> None:
-        """The first nodes: the metadata itself, the whole with all its parts, and whose catalogue it is from."""
+        """Write the first nodes: the metadata file, the root with all its parts, and the catalogue."""
         sheet, made = self._sheet, self._sheet.made.isoformat(timespec="seconds")
         publisher = {"@id": sheet.catalogue, "@type": "Organization", "name": "SciCat", "url": sheet.catalogue}
         descriptor = {
@@ -161,7 +161,7 @@ class ElnWriter(RowWriter):
         return made
 
     def _text(self, dataset: Json) -> str:
-        """The row as a table of two columns: what notebooks show of it."""
+        """The row as a table with two columns, which notebooks show."""
         shown = zip(self._headings, (readable(column, dataset) for column in self._sheet.columns), strict=True)
         rows = (f"<tr><th>{escape(name)}</th><td>{escape(text)}</td></tr>" for name, text in shown if text)
         return f"<table><tbody>{''.join(rows)}</tbody></table>"

@@ -1,7 +1,7 @@
 """A small client of Elogy's REST API, which has no login. No Qt here.
 
-The behaviour of the real server was found by running it; comments mark what is unexpected.
-No write is repeated here: the caller finds out whether it happened.
+The behaviour of the real server was found by tests; comments mark what is unexpected. No write is repeated here: the
+caller finds out whether it was done.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from sdm.bounded_http import cause
 Json = dict[str, Any]
 
 MAX_LISTED_ENTRIES = 50
-"""Entries of a logbook that are listed to choose from."""
+"""Maximum number of entries listed to choose from."""
 
 
 class ElogyError(Exception):
@@ -35,7 +35,7 @@ class ElogyError(Exception):
 
     @property
     def uncertain(self) -> bool:
-        """Whether a write may have happened all the same."""
+        """Whether a write may have been done in spite of the error."""
         return self.status == 0 or self.status >= 500
 
 
@@ -45,15 +45,15 @@ class Stale(ElogyError):
 
 @dataclass(frozen=True)
 class Author:
-    """As Elogy stores one."""
+    """An author, as Elogy stores it."""
 
     name: str
     login: str = ""
     email: str = ""
 
     def as_json(self) -> Json:
-        known = {"name": self.name, "login": self.login, "email": self.email}
-        return {name: value for name, value in known.items() if value}  # an empty address is refused as a wrong one
+        fields = {"name": self.name, "login": self.login, "email": self.email}
+        return {name: value for name, value in fields.items() if value}  # Elogy refuses an empty address as invalid
 
     def __str__(self) -> str:
         return f"{self.name} ({self.login})" if self.login and self.login != self.name else self.name
@@ -61,7 +61,7 @@ class Author:
 
 @dataclass(frozen=True)
 class Attribute:
-    """What a logbook wants to know of each entry. `kind` is text, number, boolean, option or multioption."""
+    """An attribute that a logbook has for each entry. `kind` is text, number, boolean, option or multioption."""
 
     name: str
     kind: str = "text"
@@ -71,7 +71,7 @@ class Attribute:
 
 @dataclass(frozen=True)
 class Logbook:
-    """One with those inside it. `attributes` are only there when it was asked for by its id."""
+    """A logbook with those inside it. `attributes` are set only if it was read by its id."""
 
     id: int
     name: str
@@ -82,7 +82,7 @@ class Logbook:
 
 @dataclass(frozen=True)
 class Headline:
-    """An entry as a list shows it."""
+    """An entry in a list."""
 
     id: int
     title: str
@@ -101,22 +101,22 @@ class Elogy:
         self._transport = Transport(self.base_url, timeout, CALL_TIMEOUT_FACTOR * timeout)
 
     def page(self, logbook: int, entry: int) -> str:
-        """Where people see it."""
+        """The address of an entry's page."""
         return f"{self.base_url}/logbooks/{logbook}/entries/{entry}/"
 
     # ---------------------------------------------------------------------- reading
 
     def logbooks(self) -> tuple[Logbook, ...]:
-        """The whole tree."""
+        """The whole tree of logbooks."""
         return _logbook({"id": 0, **self._read("/api/logbooks/", "logbook")}).children
 
     def logbook(self, logbook: int) -> Logbook:
-        """One, with the attributes of its entries."""
+        """One logbook, with the attributes of its entries."""
         return _logbook(self._read(f"/api/logbooks/{logbook}/", "logbook"))
 
     def users(self, search: str) -> list[Author]:
-        """Those whose name or login has this in it."""
-        # The real server compares with the name in lower case, and without LDAP with the search as it is.
+        """The users whose name or login contains this text."""
+        # The real server compares with the name in lower case; without LDAP it does not convert the search.
         found = self._list("/api/users/", "users", {"search": search.lower()})
         return [
             Author(
@@ -126,7 +126,7 @@ class Elogy:
         ]
 
     def headlines(self, logbook: int, title: str = "") -> list[Headline]:
-        """The entries that were changed last, of this logbook and of those inside it, with these words in the title."""
+        """The entries that were changed last, of this logbook and those inside it, whose title contains this text."""
         query = {"n": str(MAX_LISTED_ENTRIES)} | ({"title": f"(?i){re.escape(title)}"} if title else {})
         return [
             Headline(
@@ -139,20 +139,20 @@ class Elogy:
         ]
 
     def entry(self, entry: int) -> Json:
-        """All of it."""
+        """The whole entry."""
         return self._read(f"/api/entries/{entry}/", "entry")
 
     def marked(self, logbook: int, key: str, value: str) -> Json | None:
-        """The oldest entry of this logbook that has exactly this in its metadata.
+        """The oldest entry of this logbook with exactly this value in its metadata.
 
-        ValueError for what the server could not look for: its search is `key:value` and its keys are SQLite's paths,
-        so a `:` in either is a 422, and a key with a `.` never matches.
+        Raises ValueError for a key or value that the server cannot search for: its search is `key:value`, and keys are
+        SQLite paths, so it answers a `:` in either with 422, and never finds a key with a `.`.
         """
         if ":" in key + value or "." in key:
             raise ValueError(f"Elogy cannot search its metadata for {key}:{value}")
         found = self._list(f"/api/logbooks/{logbook}/entries/", "entries", {"metadata": f"{key}:{value}"})
         for entry in sorted(int(headline["id"]) for headline in found):
-            # It compares with LIKE, in which _ and % stand for anything, and ignores case.
+            # The server compares with LIKE, in which _ and % match anything, and ignores case.
             whole = self.entry(entry)
             if (whole.get("metadata") or {}).get(key) == value:
                 return whole
@@ -161,21 +161,22 @@ class Elogy:
     # ---------------------------------------------------------------------- writing
 
     def create(self, logbook: int, entry: Json) -> int:
-        """A new entry; its id."""
+        """Create an entry, and return its id."""
         return int(self._write("POST", f"/api/logbooks/{logbook}/entries/", entry)["id"])
 
     def change(self, entry: Json, changes: Json) -> None:
-        """Change an entry that was read before. Stale if it is another one by now, or locked."""
+        """Change an entry that was read before. Raises Stale if it has changed since, or is locked."""
         logbook = int((entry.get("logbook") or {})["id"])
-        # Left out, these two would be set to text/html and 0.
+        # If they were omitted, these two would be set to text/html and 0.
         kept = {name: entry[name] for name in ("content_type", "priority") if entry.get(name) is not None}
         body = {**kept, "revision_n": entry["revision_n"], **changes}
         self._write("PUT", f"/api/logbooks/{logbook}/entries/{int(entry['id'])}/", body)
 
     def attach(self, entry: Json, name: str, kind: str, data: bytes, metadata: Json) -> None:
-        """Add a file. One of the same name in the same second would be overwritten by it.
+        """Add a file. It would overwrite one of the same name in the same second.
 
-        One a request: of several only the last would be known. Without `embedded`: any value of it counts as true.
+        One file per request: of several, only the last would be stored. Without `embedded`, because the server takes
+        any value of it as true.
         """
         logbook = int((entry.get("logbook") or {})["id"])
         fields = {"timestamp": f"{dt.datetime.now():%Y-%m-%dT%H:%M:%S}", "metadata": json.dumps(metadata)}
@@ -229,19 +230,19 @@ def _not_elogy(what: str) -> ElogyError:
 
 
 def _refusal(answer: Answer) -> ElogyError:
-    said = " ".join(_sentences(answer))
+    reasons = " ".join(_sentences(answer))
     match answer.status:
         case 404:
             return ElogyError("Elogy does not have this entry or logbook any more, or it is not Elogy", 404)
         case 409:
-            return Stale(said or "The entry was changed by somebody else", 409)
+            return Stale(reasons or "The entry was changed by somebody else", 409)
         case 413:
             return ElogyError("This is more than Elogy accepts: choose fewer rows, or export without pictures", 413)
         case 422:
-            return ElogyError(f"Elogy reports that something is missing: {said}", 422)
+            return ElogyError(f"Elogy reports that something is missing: {reasons}", 422)
         case status if status >= 500:
             return ElogyError(f"Elogy reports an internal error (status {status})", status)
-    return ElogyError(f"Elogy refuses this (status {answer.status}): {said}", answer.status)
+    return ElogyError(f"Elogy refuses this (status {answer.status}): {reasons}", answer.status)
 
 
 def _sentences(answer: Answer) -> Iterator[str]:

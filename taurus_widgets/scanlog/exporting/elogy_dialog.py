@@ -34,7 +34,7 @@ from taurus_widgets.scanlog.exporting.settings import ExportSettings
 
 
 class ElogyDialog(ExportDialog):
-    """The logbook at the left, the entry at the right. All calls to Elogy run in other threads."""
+    """The dialog: the logbook on the left, the entry on the right. All calls to Elogy run in other threads."""
 
     def __init__(
         self, table: Table, settings: ExportSettings, address: str, known: dict[str, str], parent: Qt.QWidget

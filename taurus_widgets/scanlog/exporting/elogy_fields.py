@@ -187,7 +187,7 @@ class AuthorsField(Qt.QWidget):
             self.completer.popup().hide()
 
     def _entered(self) -> None:
-        """Enter in the line or in its list: add the marked author, else the typed name."""
+        """Enter in the line or in its list: add the highlighted author, else the typed name."""
         popup = self.completer.popup()
         if popup.isVisible() and popup.currentIndex().isValid():
             self.add(popup.currentIndex().data(ITEM_ROLE))

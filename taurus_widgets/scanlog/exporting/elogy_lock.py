@@ -12,7 +12,7 @@ from taurus_widgets.scanlog.data.state_folder import makePrivate
 from taurus_widgets.scanlog.exporting.progress import ExportProgress
 
 LOCK_RETRY_SECONDS = 0.2
-"""Between attempts to lock the file."""
+"""Time between attempts to lock the file."""
 
 
 @contextmanager

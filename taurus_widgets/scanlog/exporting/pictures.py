@@ -55,7 +55,7 @@ def read(scicat: SciCat, dataset: Json) -> list[PictureFile]:
 
 
 def decoded(dataset: Json, attachments: list[Json]) -> list[PictureFile]:
-    """Those of the attachments that are pictures of a known kind."""
+    """The attachments that are pictures of a known type, decoded."""
     made: list[PictureFile] = []
     for attachment in attachments:
         found = _image(attachment.get("thumbnail"))

@@ -26,7 +26,7 @@ class RowWriter(ABC):
 
     @abstractmethod
     def row(self, dataset: Json, pictures: list[PictureFile]) -> None:
-        """The next one. OSError if it cannot be written."""
+        """Write the next row. Raises OSError if that fails."""
 
     @abstractmethod
     def finish(self) -> None:

@@ -1,4 +1,4 @@
-"""One module for each thing that a user can do.
+"""One module for each user function.
 
-A feature uses what is public in `LogView`, and the features that it is given or makes. `window.ScanLog` creates them.
+A feature uses what is public in `LogView`, and the features that it receives or creates. `window.ScanLog` creates them.
 """

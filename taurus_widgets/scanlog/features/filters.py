@@ -22,7 +22,7 @@ from taurus_widgets.scanlog.parts.filter_bar import FilterBar, FromToDialog, now
 from taurus_widgets.scanlog.view import LogView
 
 TIME_CHECK_MS = 30_000
-"""Between checks whether the range of the last hours has moved."""
+"""Time between checks whether the range of the last hours has moved."""
 
 
 FIRST_ROWS_MS = 1_500

@@ -25,10 +25,10 @@ from taurus_widgets.scanlog.data.query import DatasetQuery, stored_fields
 from taurus_widgets.scanlog.view import LogView
 
 TICK_MS = 200
-"""Between two checks of the expected scans."""
+"""Time between two checks of the expected scans."""
 
 FIRST_QUERY_SECONDS = 2.0
-"""Until the catalogue is queried for a scan that is not among the rows (the table may be filtered). Then twice
+"""Time until the catalogue is queried for a scan that is not among the rows (the table may be filtered). Then twice
 that, and so on."""
 
 MAX_QUERY_PAUSE_SECONDS = 60.0
@@ -102,7 +102,7 @@ class ExpectedScan:
 
 
 class BarNotice(Qt.QToolButton):
-    """A line of text that is cut to the available room. The tool tip has the whole text, with details."""
+    """A line of text that is shortened to the available width. The tool tip has the whole text, with details."""
 
     def __init__(self, parent: Qt.QWidget | None = None) -> None:
         super().__init__(parent)

@@ -19,7 +19,7 @@ from taurus_widgets.scanlog.dialogs.login import LoginDialog
 from taurus_widgets.scanlog.view import LogView
 
 LOGIN_CHECK_MS = 30_000
-"""Between checks that the login is still valid."""
+"""Time between checks that the login is still valid."""
 
 
 class Login(Qt.QObject):

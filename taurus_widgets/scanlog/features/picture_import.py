@@ -1,4 +1,4 @@
-"""Adding pictures to a row: dropped on it, pasted, or from a file."""
+"""Adds pictures to a row: dropped on it, pasted, or from a file."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""Small Qt parts that know what a dataset is. Widgets without datasets use those of `taurus_widgets.qt`."""
+"""Small Qt parts for datasets. Widgets without datasets use those of `taurus_widgets.qt`."""

@@ -1,4 +1,4 @@
-"""How the cells of the scan log are drawn, one delegate for each kind of column that nobody edits."""
+"""The delegates of cells that nobody edits, one for each kind of column."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class CellDelegate(Qt.QStyledItemDelegate):
     """Draws one line of text with a margin. Subclasses draw something before it."""
 
     signs = 0.0
-    """Width of what is drawn beside the text, in heights of the text."""
+    """Width of the drawing beside the text, in heights of the text."""
 
     def paint(self, painter: Qt.QPainter, option: Qt.QStyleOptionViewItem, index: Qt.QModelIndex) -> None:
         # Not initStyleOption: it queries the model for seven roles that no cell uses, a third of the painting time.

@@ -28,7 +28,7 @@ def now() -> dt.datetime:
 
 
 class Chip(Qt.QToolButton):
-    """One filter that is in use. A click removes it."""
+    """An active filter. A click removes it."""
 
     def __init__(self, text: str, clear: Callable[[], object], parent: Qt.QWidget) -> None:
         super().__init__(parent)
@@ -54,7 +54,7 @@ class Chip(Qt.QToolButton):
 
 
 class FromToDialog(Qt.QDialog):
-    """Asks for a begin and an end, of which one may be open."""
+    """Asks for a start and an end, of which one may be left empty."""
 
     def __init__(self, begin: dt.datetime | None, end: dt.datetime | None, parent: Qt.QWidget) -> None:
         super().__init__(parent)
@@ -105,10 +105,10 @@ class FromToDialog(Qt.QDialog):
 
 
 class FilterBar(Qt.QWidget):
-    """The widgets alone; the feature `Filters` makes a query of them."""
+    """The widgets of the filter bar; the feature `Filters` makes a query of them."""
 
     cleared = Qt.Signal()
-    """All filters are to be removed."""
+    """Remove all filters."""
 
     def __init__(self, parent: Qt.QWidget | None = None) -> None:
         super().__init__(parent)
@@ -157,7 +157,7 @@ class FilterBar(Qt.QWidget):
         self.flow.setContentsMargins(6, 1, 6, 4)
 
     def say(self, text: str) -> None:
-        """Show what is wrong with the typed text; "" for nothing."""
+        """Show what is wrong with the typed text; "" hides it."""
         palette = self.message.palette()
         palette.setColor(Qt.QPalette.WindowText, Qt.QColor(colours(self.palette()).problem))
         self.message.setPalette(palette)
@@ -165,7 +165,7 @@ class FilterBar(Qt.QWidget):
         self.message.setVisible(bool(text))
 
     def showChips(self, filters: Sequence[tuple[str, Callable[[], None]]]) -> None:
-        """Show a chip for each filter, and with several also a button that clears all."""
+        """Show a chip for each filter, and with several chips also a button that removes all."""
         while (item := self.flow.takeAt(0)) is not None:
             item.widget().hide()
             item.widget().deleteLater()

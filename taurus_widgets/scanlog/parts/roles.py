@@ -1,4 +1,4 @@
-"""Item roles for the dataset of a row and the Column of a section, and how the text of each kind is aligned."""
+"""Item roles for the dataset of a row and the column of a section, and the alignment of each kind of column."""
 
 from __future__ import annotations
 

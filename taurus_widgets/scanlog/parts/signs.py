@@ -1,7 +1,7 @@
-"""What the cells of the scan log draw themselves: the signs of a status, and the stars of a rating.
+"""The drawings in the cells of the scan log: the signs of a status, and the stars of a rating.
 
-They are drawn and not taken from a font, so that they are sharp at any scale and present on any machine.
-Each status has a shape of its own; the colours (after Okabe and Ito) only help.
+They are drawn instead of taken from a font, so that they are sharp at any scale and exist on any machine. Each status
+has a shape of its own; the colours (after Okabe and Ito) are only an additional help.
 """
 
 from __future__ import annotations

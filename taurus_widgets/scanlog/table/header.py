@@ -1,4 +1,7 @@
-"""The header of the scan log's table: group, name and unit; a cross that hides, an edge that sizes, the rest moves."""
+"""The header of the scan log's table, with group, name and unit.
+
+A click on the cross hides a column, dragging its right edge resizes it, and dragging elsewhere moves it.
+"""
 
 from __future__ import annotations
 
@@ -8,16 +11,16 @@ from taurus_widgets.qt.painting import colours, padding
 from taurus_widgets.scanlog.parts.roles import COLUMN_ROLE
 
 _GRIP = 5
-"""Pixels at the right edge that are Qt's, for sizing."""
+"""Pixels at the right edge that Qt uses for resizing."""
 
 
 class LogHeader(Qt.QHeaderView):
-    """It draws itself: two lines where a column has a group, a single one in a table without groups."""
+    """Draws itself: two lines for a column with a group, one line in a table without groups."""
 
     hideWanted = Qt.Signal(int)
     """The cross of this section was clicked."""
     orderChosen = Qt.Signal()
-    """Somebody has dragged a column to another place."""
+    """The user has dragged a column to another place."""
 
     def __init__(self, parent: Qt.QWidget | None = None) -> None:
         super().__init__(Qt.Qt.Horizontal, parent)
@@ -39,7 +42,7 @@ class LogHeader(Qt.QHeaderView):
         self._lookForGroups()
 
     def closeRect(self, section: int) -> Qt.QRect:
-        """Where its cross is drawn, while the mouse is over the section."""
+        """The place of the cross while the mouse is over the section."""
         side = self.fontMetrics().height()
         right = self.sectionViewportPosition(section) + self.sectionSize(section) - _GRIP
         return Qt.QRect(right - side, self.height() - side - 3, side, side)
@@ -47,7 +50,7 @@ class LogHeader(Qt.QHeaderView):
     # ------------------------------------------------------------------------- size
 
     def _lookForGroups(self) -> None:
-        """A line more or less, as columns come and go."""
+        """Update the number of lines after a change of the columns."""
         groups = any(self._group(section) for section in range(self.count()))
         if groups != self._groups:
             self._groups = groups

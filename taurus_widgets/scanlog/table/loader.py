@@ -23,7 +23,7 @@ SCROLL_PAUSE_MS = 20
 """From a change of the shown rows to the request: while the scroll bar is dragged, most rows leave at once."""
 
 PAGE_RETRY_MS = 2000
-"""Until a failed request is retried."""
+"""Time until a failed request is retried."""
 
 MAX_NEW_ROWS = 500
 """With more new rows above the catalogue's own list, they become part of that list."""

@@ -20,8 +20,9 @@ _NOWHERE = Qt.QModelIndex()
 class ScanModel(Qt.QAbstractTableModel):
     """The rows of one query. The place of a row is fixed when it is first seen, so rows never jump.
 
-    The rows from `above` on are the catalogue's own list, as it counts and pages it without what is newer than `bound`;
-    those above it arrived later, and are all in memory. Of the others only some are in memory, by number.
+    The rows from `above` on are the catalogue's own list, as it counts and pages it without datasets newer than
+    `bound`; the rows above arrived later, and all are in memory. Of the other rows only some are in memory, by their
+    number.
     """
 
     newsChanged = Qt.Signal(int)
@@ -368,7 +369,9 @@ class ScanModel(Qt.QAbstractTableModel):
                 self.headerDataChanged.emit(Qt.Qt.Horizontal, place, place)
 
     def tick(self) -> None:
-        """Once a second: what runs has run for longer; at midnight no row is of today any more."""
+        """Update the durations of running scans once a second, and the times at midnight, when no row is of today any
+        more.
+        """
         place = next((place for place, column in enumerate(self._columns) if column.key == "duration"), None)
         if place is not None:
             for pid in self._running:
@@ -381,26 +384,26 @@ class ScanModel(Qt.QAbstractTableModel):
     # ----------------------------------------------------------------------- questions
 
     def rowOf(self, pid: str) -> int:
-        """KeyError if it is not here."""
+        """The row of this dataset. Raises KeyError if it is not in memory."""
         return self._places[pid]
 
     def isLoaded(self, pid: str) -> bool:
         return pid in self._places
 
     def dataset(self, row: int) -> Json | None:
-        """None if it is not in memory."""
+        """The dataset of a row; None if it is not in memory."""
         return self._rows.get(row)
 
     def columnAt(self, place: int) -> LogColumn:
         return self._columns[place]
 
     def isProvisional(self, row: int) -> bool:
-        """Whether it is here and not in the catalogue yet."""
+        """Whether this dataset is in memory but not in the catalogue yet."""
         dataset = self._rows.get(row)
         return dataset is not None and bool(dataset.get(PROVISIONAL))
 
     def loadedRows(self) -> list[int]:
-        """The rows whose dataset is here, from the top down."""
+        """The rows whose dataset is in memory, from the top down."""
         return sorted(self._rows)
 
     def rowCount(self, parent: Qt.QModelIndex = _NOWHERE) -> int:
@@ -429,7 +432,7 @@ class ScanModel(Qt.QAbstractTableModel):
     def flags(self, index: Qt.QModelIndex) -> Qt.Qt.ItemFlags:
         flags = super().flags(index)
         if index.isValid() and self._columns[index.column()].kind is Kind.COMMENT:
-            flags |= Qt.Qt.ItemIsEditable  # by the delegate, which knows where it goes
+            flags |= Qt.Qt.ItemIsEditable  # by the delegate, which knows the position
         return flags
 
     def headerData(self, section: int, orientation: Qt.Qt.Orientation, role: int = Qt.Qt.DisplayRole) -> Any:
@@ -452,5 +455,5 @@ def _key(dataset: Json) -> tuple[str, str]:
 
 
 def _above(keys: Sequence[tuple[str, str]], key: tuple[str, str]) -> int:
-    """How many of these, which fall, are greater."""
+    """The number of these descending values that are greater."""
     return bisect.bisect_left(keys, True, key=lambda other: other < key)

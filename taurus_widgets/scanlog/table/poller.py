@@ -26,11 +26,11 @@ PAUSE_FACTOR = 3
 
 
 POLL_RETRY_SECONDS = 1.0
-"""Until the next attempt after an error."""
+"""Time until the next attempt after an error."""
 
 
 REFUSED_PAUSE_SECONDS = 600.0
-"""Until a refused login is retried: some sites lock an account after a few attempts."""
+"""Time until a refused login is retried: some sites lock an account after a few attempts."""
 
 
 REFUSAL_STATUSES = (400, 500)

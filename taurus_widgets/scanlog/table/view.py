@@ -19,11 +19,11 @@ class LogTable(Qt.QTableView):
     unseenChanged = Qt.Signal(int)
     """Number of new rows above the visible ones."""
     drawn = Qt.Signal()
-    """Painted: other rows may be on the screen."""
+    """The table was painted: other rows may be on the screen."""
     widthChosen = Qt.Signal()
     """The user has changed the width of a column."""
     headerClicked = Qt.Signal(int)
-    """A column's header: its number in the model."""
+    """A column's header was clicked: the column's number in the model."""
 
     def __init__(self, model: ScanModel, parent: Qt.QWidget | None = None) -> None:
         super().__init__(parent)
@@ -31,7 +31,7 @@ class LogTable(Qt.QTableView):
         self.setModel(model)
         self._scans = model
         self._unseen = 0
-        self._widths: dict[str, int] = {}  # by key, where the user chose one
+        self._widths: dict[str, int] = {}  # by key, for columns with a width chosen by the user
         self._fitting = False
         self.setSelectionBehavior(self.SelectRows)
         self.setSelectionMode(self.ExtendedSelection)
