@@ -152,10 +152,9 @@ class MeasurementCollector:
             self._journal.found((one.measurement, files) for one, files in changed.values())
 
     def take_now(self, file: JournalFile, answer: Future[str]) -> None:
-        """Like `take`, for a file that is to be recorded at once, even if no profile matches it. `answer` gets the
-        uuid.
+        """Like `take`, for a file to be recorded at once, even if no profile matches it.
 
-        Raises ValueError if another collector owns the measurement.
+        `answer` gets the uuid. Raises ValueError if another collector owns the measurement.
         """
         relative = below(file.path, self.root)
         profile = profile_of(self._profiles, relative) or Profile("record now", "*")

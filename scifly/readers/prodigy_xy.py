@@ -159,8 +159,10 @@ class _XyReader:
             self._regions[-1].rows = 0
 
     def _numbers(self, line: str) -> None:
-        """Read a block of numbers: the first two energies of the first block, the first value of a channel, and the
-        number of lines of each.
+        """Read a block of numbers.
+
+        It takes the first two energies of the first block, the first value of a channel, and the number of lines of
+        each block.
         """
         mark = self._mark.encode()
         rows = [line]

@@ -15,8 +15,9 @@ from scifish.message.units import convertible, mathjs_spelling
 
 
 def local_zone() -> tzinfo:
-    """The zone of the environment variable TZ, else of /etc/localtime, with its summer time; else the present UTC
-    offset.
+    """The local zone, with its summer time.
+
+    It is that of the environment variable TZ, else of /etc/localtime, else the present UTC offset.
     """
     try:
         name = os.environ.get("TZ", "").removeprefix(":")

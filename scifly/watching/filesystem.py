@@ -98,10 +98,10 @@ class FolderListing(NamedTuple):
 
 
 class FileSystem:
-    """File system calls of one thread. Other threads can see how long a call takes, and stop the thread between two
-    calls.
+    """File system calls of one thread.
 
-    Paths are relative to `base`, a folder's path without symbolic links; "" is that folder. All calls raise OSError.
+    Other threads can see how long a call takes, and stop the thread between two calls. Paths are relative to `base`, a
+    folder's path without symbolic links; "" is that folder. All calls raise OSError.
     """
 
     def __init__(self, stopping: threading.Event) -> None:

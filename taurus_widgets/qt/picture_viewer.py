@@ -84,10 +84,9 @@ class Canvas(Qt.QGraphicsView):
 
 
 class PictureViewer(Qt.QDialog):
-    """The window. Keys: Left and Right for the other pictures, + and - (or the wheel) for the size, 0 to fit, 1 for
-    1:1.
+    """The window with the pictures. `calls` decodes them in another thread.
 
-    `calls` decodes the pictures in another thread.
+    Keys: Left and Right for the other pictures, + and - (or the wheel) for the size, 0 to fit, 1 for 1:1.
     """
 
     def __init__(self, title: str, calls: Calls, parent: Qt.QWidget | None = None) -> None:

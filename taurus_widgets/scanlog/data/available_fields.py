@@ -32,8 +32,9 @@ NEWEST_DATASETS = 40
 """Number of datasets that are read with all fields."""
 
 MAX_KEY_DATASETS, KEY_DATASETS_PER_CALL = 400, 50
-"""Number of datasets whose metadata names are read by SciCat's metadataKeys, in total and per call of a search: one
-answer has a hundred names at most.
+"""Number of datasets whose metadata names are read by SciCat's metadataKeys, in total and per call of a search.
+
+One answer has a hundred names at most.
 """
 
 SEARCH_ROUNDS, NAMES_PER_ROUND, DATASETS_PER_ROUND = 3, 10, 5

@@ -105,8 +105,9 @@ def plain_value(column: LogColumn, dataset: Json) -> Any:
 
 
 def guarded(text: str) -> str:
-    """The text in a form that no spreadsheet executes: with a `'` before a start like a formula, except for plain
-    numbers.
+    """The text in a form that no spreadsheet executes.
+
+    A `'` is put before a text that starts like a formula and is not a plain number.
     """
     if text.startswith(FORMULA_STARTS) and not PLAIN_NUMBER.fullmatch(text):
         return f"'{text}"

@@ -117,8 +117,9 @@ def number(value: Any, digits: int = 6) -> str:
 
 
 def value_text(value: Any, digits: int = 6, longest: int = 4) -> str:
-    """A value as text: numbers with `digits` significant digits; lists and tables with up to `longest` entries in full,
-    longer ones as a summary.
+    """A value as text; numbers have `digits` significant digits.
+
+    Lists and tables with up to `longest` entries are shown in full, longer ones as a summary.
     """
     if isinstance(value, bool | float):
         return number(value, digits)

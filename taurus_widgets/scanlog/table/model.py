@@ -369,9 +369,7 @@ class ScanModel(Qt.QAbstractTableModel):
                 self.headerDataChanged.emit(Qt.Qt.Horizontal, place, place)
 
     def tick(self) -> None:
-        """Update the durations of running scans once a second, and the times at midnight, when no row is of today any
-        more.
-        """
+        """Update the durations of running scans, and at midnight the times. Called once a second."""
         place = next((place for place, column in enumerate(self._columns) if column.key == "duration"), None)
         if place is not None:
             for pid in self._running:
