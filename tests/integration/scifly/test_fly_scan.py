@@ -100,7 +100,7 @@ def test_a_beamtime_is_shown_and_then_recorded_once(beamtime: Beamtime) -> None:
     assert len(beamtime.topic.messages) == 2
 
 
-def test_it_can_be_stopped_and_goes_on(beamtime: Beamtime) -> None:
+def test_a_stopped_scan_is_continued_by_the_next_run(beamtime: Beamtime) -> None:
     for number in range(1500):
         beamtime.write(beamtime.visitors, f"Ag_{number:04}.txt")
     with subprocess.Popen(beamtime.command(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
@@ -122,7 +122,7 @@ def test_it_can_be_stopped_and_goes_on(beamtime: Beamtime) -> None:
     assert len({message["uuid"] for message in beamtime.topic.messages}) == 1500
 
 
-def test_what_is_shown_can_be_read_by_a_program(beamtime: Beamtime, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_json_output_can_be_read_by_a_program(beamtime: Beamtime, capsys: pytest.CaptureFixture[str]) -> None:
     beamtime.write(beamtime.visitors, "Ag_0001.txt")
     beamtime.write(beamtime.visitors, "Ag_0002.txt", ago=30 * 86_400.0)
     since = time.strftime("%Y-%m-%d", time.gmtime(time.time() - 8 * 86_400))
@@ -144,7 +144,7 @@ def test_what_is_shown_can_be_read_by_a_program(beamtime: Beamtime, capsys: pyte
         (["--settings", "/none.yaml"], "the settings /none.yaml cannot be read"),
     ],
 )
-def test_what_cannot_be_done_is_told(
+def test_a_wrong_command_is_refused_with_the_reason(
     beamtime: Beamtime, more: list[str], said: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["scan", str(beamtime.settings.parent), "--dry-run", *more]) == 2
@@ -163,7 +163,9 @@ def test_without_a_proposal_nothing_is_recorded(beamtime: Beamtime, capsys: pyte
     assert main(["scan", str(beamtime.settings), "--dry-run", "--beamline", "lab"]) == 2
 
 
-def test_what_is_still_written_is_left_to_a_later_run(beamtime: Beamtime, capsys: pytest.CaptureFixture[str]) -> None:
+def test_files_still_being_written_are_left_to_a_later_run(
+    beamtime: Beamtime, capsys: pytest.CaptureFixture[str]
+) -> None:
     beamtime.write(beamtime.visitors, "Ag_0001.txt", ago=0.0)
     two = SES.format(name="Ag3d", clock="10:00:00").replace("Regions=1", "Regions=2")
     beamtime.write(beamtime.visitors, "Ag_0002.txt", two, ago=60.0)
@@ -187,7 +189,7 @@ def test_what_is_still_written_is_left_to_a_later_run(beamtime: Beamtime, capsys
         ("/home/x", None),
     ],
 )
-def test_whose_a_path_is(path: str, place: ProposalContext | None) -> None:
+def test_the_proposal_of_a_path(path: str, place: ProposalContext | None) -> None:
     import re
 
     rule = PathRule(re.compile(PROPOSAL_IN_PATH), "lab")

@@ -64,7 +64,7 @@ def test_a_file_whose_program_is_killed_halfway_is_found_as_it_is(watched: Watch
     assert sizes(watched, "Ag.txt") == [(watched.root / "Ag.txt").stat().st_size]
 
 
-def test_a_file_that_gets_a_region_now_and_then_is_found_after_each(watched: Watched) -> None:
+def test_a_file_that_gets_regions_one_by_one_is_found_after_each(watched: Watched) -> None:
     with running("regions", watched.root / "Ag.txt") as program:
         for number in range(REGIONS):
             program.wait_ready()
@@ -97,7 +97,7 @@ def test_with_inotify_a_file_is_not_found_while_its_program_has_it_open(
 
 
 @BOTH
-def test_of_a_file_that_was_open_before_the_watch_size_and_time_decide(root: Path, method: str) -> None:
+def test_size_and_time_decide_for_a_file_that_was_open_before_the_watch(root: Path, method: str) -> None:
     with running("held", root / "Ag.txt") as program:
         program.wait_ready()
         with watching(root, method) as watched:
@@ -121,7 +121,7 @@ def test_a_file_that_is_only_opened_for_writing_is_not_found_again(watched: Watc
     watched.wait_for("Ag.txt")
 
 
-def test_a_file_that_is_replaced_or_made_anew_is_found_again(watched: Watched) -> None:
+def test_a_replaced_or_recreated_file_is_found_again(watched: Watched) -> None:
     file = watched.root / "Ag.txt"
     file.write_bytes(PIECE)
     watched.wait_for("Ag.txt")
@@ -162,7 +162,7 @@ def test_a_burst(watched: Watched) -> None:
     watched.wait_for(*(f"{n // 100 * 100:05}/frame_{n:05}.h5" for n in range(5_000)))
 
 
-def test_whatever_programs_do_the_last_state_of_each_file_is_found_and_none_twice(watched: Watched) -> None:
+def test_random_changes_the_last_state_of_each_file_is_found_once(watched: Watched) -> None:
     with ExitStack() as open_programs:
         programs = []
         for folder in (watched.root / "1", watched.root / "2"):
@@ -316,7 +316,7 @@ def test_symbolic_links_are_not_followed(watched: Watched, tmp_path: Path) -> No
     watched.wait_for("inside/Ag.txt")
 
 
-def test_what_is_no_file_is_not_found(watched: Watched) -> None:
+def test_pipes_and_sockets_are_not_found(watched: Watched) -> None:
     os.mkfifo(watched.root / "pipe.txt")
     watched.wait_for()
 
@@ -336,7 +336,7 @@ def test_a_folder_that_is_renamed_is_followed(watched: Watched) -> None:
     watched.wait_for("a/b/1.txt", "c/b/1.txt", "c/b/2.txt", "a/b/1.txt")
 
 
-def test_a_folder_that_is_moved_out_is_followed_no_more_and_one_moved_in_is(watched: Watched, tmp_path: Path) -> None:
+def test_a_folder_moved_out_is_no_longer_watched_and_one_moved_in_is(watched: Watched, tmp_path: Path) -> None:
     (watched.root / "a").mkdir()
     (watched.root / "a" / "1.txt").write_bytes(PIECE)
     watched.wait_for("a/1.txt")
@@ -348,7 +348,7 @@ def test_a_folder_that_is_moved_out_is_followed_no_more_and_one_moved_in_is(watc
     watched.wait_for("a/1.txt", "back/1.txt", "back/2.txt")
 
 
-def test_a_folder_that_is_removed_and_made_anew(watched: Watched) -> None:
+def test_a_folder_that_is_removed_and_recreated(watched: Watched) -> None:
     for number in range(1, 4):
         (watched.root / "a" / "b").mkdir(parents=True)
         (watched.root / "a" / "b" / "1.txt").write_bytes(PIECE * number)
@@ -509,7 +509,7 @@ def in_namespace(command: str) -> list[str]:
 
 
 @pytest.mark.parametrize(("limit", "value"), [("watches", 20), ("instances", 0)])
-def test_when_the_kernel_takes_no_more_it_is_polled(root: Path, limit: str, value: int) -> None:
+def test_at_the_kernels_limit_polling_is_used(root: Path, limit: str, value: int) -> None:
     under = in_namespace(f"echo {value} > /proc/sys/user/max_inotify_{limit}")
     with elsewhere(root, "auto", under) as other:
         for number in range(30):
@@ -525,7 +525,7 @@ def test_when_the_kernel_takes_no_more_it_is_polled(root: Path, limit: str, valu
     assert other.found == expected + Counter(["29/2.txt"])
 
 
-def test_auto_takes_inotify_on_a_local_disk(root: Path) -> None:
+def test_auto_uses_inotify_on_a_local_disk(root: Path) -> None:
     with watching(root, "auto") as watched:
         watched.look_again()
         assert watched.watch.method == "inotify"
@@ -537,7 +537,7 @@ def test_another_method_is_refused(root: Path) -> None:
 
 
 @BOTH
-def test_a_file_that_could_not_be_taken_is_given_again(
+def test_a_file_that_could_not_be_processed_is_reported_again(
     root: Path, method: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr("scifly.watching.watcher.STAT_RETRY_SECONDS", 0.1)
@@ -558,7 +558,7 @@ def test_a_file_that_could_not_be_taken_is_given_again(
 
 
 @BOTH
-def test_a_mistake_in_what_is_asked_is_told_and_survived(
+def test_an_exception_of_a_callback_is_reported_and_survived(
     root: Path, method: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr("scifly.watching.watcher.STAT_RETRY_SECONDS", 0.1)
@@ -580,7 +580,7 @@ def test_a_mistake_in_what_is_asked_is_told_and_survived(
 
 
 @BOTH
-def test_after_the_stop_nothing_is_told_though_the_taker_hangs(root: Path, method: str) -> None:
+def test_after_the_stop_nothing_is_reported_even_if_the_callback_hangs(root: Path, method: str) -> None:
     taken: list[str] = []
     go_on = threading.Event()
 
@@ -601,7 +601,7 @@ def test_after_the_stop_nothing_is_told_though_the_taker_hangs(root: Path, metho
 
 
 @BOTH
-def test_a_file_server_that_hangs_is_told_and_does_not_keep_the_watch_from_stopping(root: Path, method: str) -> None:
+def test_a_hanging_file_server_is_reported_and_does_not_prevent_the_stop(root: Path, method: str) -> None:
     """A file system (FUSE) that nobody serves: each question to it waits for ever."""
     options = "fd=9,rootmode=40000,user_id=0,group_id=0"
     mount = f"exec 9<>/dev/fuse && mount -i -t fuse -o {options} none '{root}'"

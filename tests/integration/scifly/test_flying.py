@@ -222,7 +222,7 @@ def test_a_file_that_cannot_be_read_is_a_dataset_with_the_reason(lab: Lab) -> No
 
 
 @pytest.mark.parametrize("year", [-1200, 2400, 40_000])
-def test_a_file_of_any_year_is_recorded_and_holds_up_no_other(lab: Lab, year: int) -> None:
+def test_a_file_with_any_date_is_recorded_and_delays_no_other(lab: Lab, year: int) -> None:
     lab.follow("{name: ses, settle: 0.2}")
     wrong = lab.write(".Ag_0001.txt")
     seconds = int((year - 1970) * 365.2425 * 86_400)
@@ -233,7 +233,7 @@ def test_a_file_of_any_year_is_recorded_and_holds_up_no_other(lab: Lab, year: in
     lab.wait_for("Ag_0001")
 
 
-def test_a_file_that_comes_late_is_of_the_same_dataset(lab: Lab) -> None:
+def test_a_late_file_belongs_to_the_same_dataset(lab: Lab) -> None:
     fly_service = lab.follow()
     lab.write("Ag_0001.txt")
     first = lab.wait_for("Ag_0001")
@@ -245,7 +245,7 @@ def test_a_file_that_comes_late_is_of_the_same_dataset(lab: Lab) -> None:
     assert eventually(lambda: fly_service.seen().counts.recorded == 2)
 
 
-def test_a_change_of_what_is_recorded_is_ignored_and_told_unless_it_is_wanted(lab: Lab) -> None:
+def test_a_change_after_the_recording_is_ignored_and_reported_unless_modified_is_set(lab: Lab) -> None:
     fly_service = lab.follow("{name: ses, settle: 0.2}", "{name: more, pattern: '*.dat', settle: 0.2, modified: true}")
     lab.write("Ag_0001.txt")
     lab.write("x.dat", "1")
@@ -275,7 +275,7 @@ def test_an_editor_that_saves_it_again_makes_no_second_dataset(lab: Lab) -> None
     assert fly_service.seen().counts.recorded == len(lab.messages) == 1
 
 
-def test_a_file_that_its_program_replaces_again_and_again_is_one_dataset_if_changes_are_wanted(lab: Lab) -> None:
+def test_a_file_that_is_replaced_repeatedly_is_one_dataset_if_modified_is_set(lab: Lab) -> None:
     fly_service = lab.follow("{name: log, pattern: '*.csv', settle: 0.2, modified: true}")
     for revision in range(3):
         lab.write("log.csv.tmp", "hour\n" * (revision + 1)).rename(lab.root / "log.csv")
@@ -285,7 +285,7 @@ def test_a_file_that_its_program_replaces_again_and_again_is_one_dataset_if_chan
 
 
 @pytest.mark.parametrize("how", ["deleted", "written over"])
-def test_what_is_deleted_or_written_over_and_made_anew_is_another_dataset(lab: Lab, how: str) -> None:
+def test_a_deleted_or_overwritten_measurement_becomes_another_dataset(lab: Lab, how: str) -> None:
     lab.follow()
     path = lab.write("Ag_0001.txt")
     lab.write("Ag_0001Ag__001.ibw", "no wave")
@@ -302,7 +302,7 @@ def test_what_is_deleted_or_written_over_and_made_anew_is_another_dataset(lab: L
     assert names(second) == ["Ag_0001.txt", "Ag_0001Ag__001.ibw"]
 
 
-def test_of_files_without_a_date_those_made_anew_are_another_dataset_too(lab: Lab) -> None:
+def test_recreated_files_without_a_date_are_another_dataset(lab: Lab) -> None:
     lab.follow("{name: any, settle: 0.2}")
     path = lab.write("a.dat", "1")
     lab.wait_for("a.dat")
@@ -312,7 +312,7 @@ def test_of_files_without_a_date_those_made_anew_are_another_dataset_too(lab: La
     assert lab.wait_for("a.dat", generation=1)["files"][0]["size"] == 16
 
 
-def test_what_the_header_says_is_not_all_is_waited_for(lab: Lab) -> None:
+def test_a_measurement_whose_header_announces_more_is_waited_for(lab: Lab) -> None:
     fly_service = lab.follow("{name: ses, settle: 0.2}")
     two = SES.format(name="Ag3d", clock="10:00:00").replace("Regions=1", "Regions=2")
     lab.write("Ag_0001.txt", two)
@@ -353,7 +353,7 @@ def test_a_series_is_one_dataset_and_its_name_has_no_number(lab: Lab) -> None:
     assert (found["datasetName"], len(found["files"])) == ("img_2", 20)
 
 
-def test_what_was_begun_at_one_proposal_is_finished_as_that_when_the_path_changes(lab: Lab, tmp_path: Path) -> None:
+def test_a_measurement_started_under_one_proposal_keeps_it_when_the_path_changes(lab: Lab, tmp_path: Path) -> None:
     fly_service = lab.follow("{name: ses, settle: 0.5}")
     lab.write("Ag_0001.txt")
     other = tmp_path / "secret"
@@ -387,7 +387,7 @@ def test_the_sample_is_the_one_that_was_active_when_the_file_was_made(lab: Lab) 
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_so_it_is_where_the_file_server_does_not_say_when_a_file_was_made(
+def test_the_sample_is_right_without_creation_times_of_the_file_server(
     lab: Lab, method: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("scifly.collector.birth", lambda path: None)  # as of NFS
@@ -406,7 +406,7 @@ def test_so_it_is_where_the_file_server_does_not_say_when_a_file_was_made(
     assert lab.messages[-1]["proposalId"] == PLACE.proposal
 
 
-def test_a_folder_inside_of_the_one_before_is_not_recorded_twice(lab: Lab) -> None:
+def test_a_folder_inside_the_former_one_is_not_recorded_twice(lab: Lab) -> None:
     fly_service = lab.follow()
     for number in range(20):
         lab.write(f"deep/Ag_{number:04}.txt")
@@ -418,7 +418,7 @@ def test_a_folder_inside_of_the_one_before_is_not_recorded_twice(lab: Lab) -> No
     assert len(lab.all()) == 40
 
 
-def test_that_a_path_that_was_left_is_not_there_is_no_trouble(lab: Lab, tmp_path: Path) -> None:
+def test_a_former_path_that_does_not_exist_is_no_trouble(lab: Lab, tmp_path: Path) -> None:
     fly_service = lab.start()
     fly_service.follow(str(tmp_path / "mistyped"), PLACE)
     assert eventually(lambda: "mistyped does not exist (yet)" in fly_service.seen().trouble)
@@ -427,7 +427,7 @@ def test_that_a_path_that_was_left_is_not_there_is_no_trouble(lab: Lab, tmp_path
     assert fly_service.seen().others == (str(tmp_path / "mistyped"),)
 
 
-def test_a_root_that_was_left_is_watched_for_some_time_and_not_for_ever(lab: Lab, tmp_path: Path) -> None:
+def test_a_former_root_is_watched_for_a_limited_time(lab: Lab, tmp_path: Path) -> None:
     lab.write("Ag_0000.txt")
     lab.tick()
     fly_service = lab.follow(linger=0.0, catch_up=0.0)
@@ -450,7 +450,7 @@ def test_a_root_that_was_left_is_watched_for_some_time_and_not_for_ever(lab: Lab
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_what_is_still_written_at_a_root_that_was_left_is_waited_for(lab: Lab, tmp_path: Path, method: str) -> None:
+def test_files_still_being_written_at_a_former_root_are_waited_for(lab: Lab, tmp_path: Path, method: str) -> None:
     profile = "{name: dat, pattern: '*.dat', settle: 0.3, patience: 60, modified: true}"
     fly_service = lab.follow(profile, linger=60.0, method=method)
     lab.mark()  # of what is there at the first look, size and time decide
@@ -473,7 +473,7 @@ def test_what_is_still_written_at_a_root_that_was_left_is_waited_for(lab: Lab, t
     )
 
 
-def test_what_came_while_it_was_away_is_caught_up_and_what_is_too_old_is_not(lab: Lab) -> None:
+def test_files_written_while_it_was_stopped_are_recorded_unless_they_are_too_old(lab: Lab) -> None:
     lab.write("Ag_0001.txt")
     lab.follow(catch_up=3600.0).stop()
     lab.write("Ag_0002.txt")
@@ -493,7 +493,7 @@ def test_what_came_while_it_was_away_is_caught_up_and_what_is_too_old_is_not(lab
     assert len(lab.all()) == 3
 
 
-def test_a_person_can_have_a_file_recorded_at_once(lab: Lab, tmp_path: Path) -> None:
+def test_record_now_records_a_file_at_once(lab: Lab, tmp_path: Path) -> None:
     fly_service = lab.follow("{name: ses, settle: 60}")
     path = lab.write("Ag_0001.txt")
     assert fly_service.record_now(str(path)) == lab.uuid("Ag_0001")
@@ -518,7 +518,7 @@ def test_a_person_can_have_a_file_recorded_at_once(lab: Lab, tmp_path: Path) -> 
             fly_service.record_now(str(lab.root / name / "Ag_0001.txt"))
 
 
-def test_a_person_who_has_waited_too_long_is_told_what_comes_of_it(lab: Lab) -> None:
+def test_a_timed_out_record_now_says_that_the_file_will_be_recorded(lab: Lab) -> None:
     fly_service = lab.follow("{name: ses, settle: 60}")
     path = lab.write("Ag_0001.txt")
     said = r"Ag_0001.txt is not recorded after 0.01 s; it will be"
@@ -527,7 +527,7 @@ def test_a_person_who_has_waited_too_long_is_told_what_comes_of_it(lab: Lab) -> 
     lab.wait_for("Ag_0001")
 
 
-def test_what_is_gone_before_it_is_recorded_is_told(lab: Lab) -> None:
+def test_files_deleted_before_the_recording_are_reported(lab: Lab) -> None:
     lab.follow("{name: ses, settle: 0.2}")
     path = lab.write("Ag_0001.txt", SES.format(name="x", clock="10:00:00").replace("Regions=1", "Regions=2"))
     lab.mark()
@@ -537,7 +537,7 @@ def test_what_is_gone_before_it_is_recorded_is_told(lab: Lab) -> None:
     assert names(found) == ["Ag_0001Ag__001.ibw"]
 
 
-def test_a_full_disk_of_the_journal_is_told_and_nothing_is_lost(lab: Lab) -> None:
+def test_a_full_disk_of_the_journal_is_reported_and_nothing_is_lost(lab: Lab) -> None:
     fly_service = lab.follow()
     fly_service._journal._db.execute("PRAGMA max_page_count=1")  # SQLite refuses as a full disk does
     for number in range(30):
@@ -552,7 +552,7 @@ def test_a_full_disk_of_the_journal_is_told_and_nothing_is_lost(lab: Lab) -> Non
     assert len(lab.all()) == 30
 
 
-def test_a_journal_that_is_damaged_meanwhile_costs_nothing(lab: Lab) -> None:
+def test_nothing_is_lost_if_the_journal_is_damaged_in_use(lab: Lab) -> None:
     fly_service = lab.follow("{name: ses, settle: 0.5}")
     for number in range(300):
         lab.write(f"Ag_{number:04}.txt")

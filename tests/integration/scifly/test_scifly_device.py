@@ -150,7 +150,7 @@ def test_a_file_that_cannot_be_read_is_a_dataset_with_the_reason(system: System)
     assert (found["status"], len(found["files"])) == ("completed", 1)
 
 
-def test_what_was_begun_under_the_old_proposal_is_finished_as_that(system: System) -> None:
+def test_a_measurement_started_under_the_old_proposal_keeps_it(system: System) -> None:
     old = system.at(FIRST, "fibre_A")
     (old / "first.dat").write_text("x")
     system.snapshot(old / "first.dat")  # of what is there when the watch begins, size and time decide
@@ -167,7 +167,7 @@ def test_what_was_begun_under_the_old_proposal_is_finished_as_that(system: Syste
     assert (found["proposalId"], found["sampleId"], found["files"][0]["size"]) == (FIRST, "fibre_A", 13)
 
 
-def test_it_goes_on_while_pathfixer_is_dead_also_after_a_restart(system: System) -> None:
+def test_it_continues_without_pathfixer_also_after_a_restart(system: System) -> None:
     folder, fly = system.at(FIRST, "fibre_B"), system.fly
     said = f"Its last answer is in use: proposal {FIRST}, sample fibre_B"
     system.pathfixer_server.kill()
@@ -242,7 +242,7 @@ def test_stop_start_and_record_now(system: System) -> None:
         assert path in refusal(refused)[1]
 
 
-def test_what_is_wrong_in_the_properties_is_said(system: System, tmp_path: Path) -> None:
+def test_mistakes_in_the_properties_are_reported(system: System, tmp_path: Path) -> None:
     folder = system.at(FIRST, "fibre_A")
     fly = system.with_properties(Profiles=[DAT, "{name: x}"], Methd=["polling"], CatchUp=["soon"])
     assert is_in(fly, DevState.ALARM, "Profiles, line 2: x: pattern is missing")
@@ -352,7 +352,7 @@ def test_killed_in_a_burst_while_kafka_is_away_and_the_path_changes(system: Syst
     assert sum(map(len, found.values())) <= len(expected) + 3 * 200  # at the most what one disk write holds, by kill
 
 
-def test_it_ends_and_goes_on_where_it_was(system: System) -> None:
+def test_a_restarted_server_continues_where_it_stopped(system: System) -> None:
     folder = system.at(FIRST, "fibre_A")
     (folder / "before.dat").write_text("x")
     system.snapshot(folder / "before.dat")

@@ -100,7 +100,7 @@ def wanted(owner: str, group: str = GROUP) -> dict[str, tuple[str, str, int]]:
 
 
 @pytest.mark.parametrize("umask", [0o000, 0o077, 0o777], ids=oct)
-def test_root_gives_the_folders_to_the_owner_and_the_group_that_are_asked_for(root: Path, umask: int) -> None:
+def test_root_sets_the_requested_owner_and_group(root: Path, umask: int) -> None:
     before = os.umask(umask)
     try:
         done = folders.make(Layout(root), PLACE, GROUP, owner=SERVICE)
@@ -110,7 +110,7 @@ def test_root_gives_the_folders_to_the_owner_and_the_group_that_are_asked_for(ro
     assert found(root) == wanted(SERVICE)
 
 
-def test_what_root_half_made_for_somebody_else_is_completed(root: Path) -> None:
+def test_folders_that_root_made_incompletely_are_completed(root: Path) -> None:
     raw = Layout(root).raw(PLACE)
     raw.mkdir(parents=True, mode=0o777)
     os.chown(raw, pwd.getpwnam(OTHER).pw_uid, 0)
@@ -122,7 +122,7 @@ def test_what_root_half_made_for_somebody_else_is_completed(root: Path) -> None:
 
 
 @pytest.mark.parametrize("umask", [0o000, 0o077, 0o777], ids=oct)
-def test_a_service_account_in_the_group_makes_the_same(root: Path, umask: int) -> None:
+def test_a_service_account_in_the_group_makes_the_same_folders(root: Path, umask: int) -> None:
     def make() -> None:
         os.umask(umask)
         for _ in range(2):
@@ -132,7 +132,7 @@ def test_a_service_account_in_the_group_makes_the_same(root: Path, umask: int) -
     assert found(root) == wanted(SERVICE)
 
 
-def test_what_a_service_account_left_without_any_rights_is_completed(root: Path) -> None:
+def test_folders_that_a_service_account_left_without_rights_are_completed(root: Path) -> None:
     def make() -> None:
         (root / "visitors" / "cosaxs" / "20250001").mkdir(mode=0o000)
         assert folders.make(Layout(root), PLACE, GROUP).notes == ()
@@ -151,7 +151,7 @@ def test_a_service_account_outside_the_group_says_what_it_could_not_set(root: Pa
     assert {group for _, group, _ in found(root).values()} == {SERVICE}
 
 
-def test_who_may_not_write_there_is_told(root: Path) -> None:
+def test_an_account_without_write_permission_gets_the_reason(root: Path) -> None:
     def make() -> None:
         with pytest.raises(FolderError, match="20250001: Permission denied"):
             folders.make(Layout(root), PLACE, GROUP)
@@ -160,7 +160,7 @@ def test_who_may_not_write_there_is_told(root: Path) -> None:
     assert found(root) == {}
 
 
-def test_members_of_the_group_write_and_others_do_not_even_look(root: Path) -> None:
+def test_members_of_the_group_can_write_and_others_cannot_even_list(root: Path) -> None:
     folders.make(Layout(root), PLACE, GROUP, owner=SERVICE, raw_read_only=True)
     layout = Layout(root)
 
@@ -178,7 +178,7 @@ def test_members_of_the_group_write_and_others_do_not_even_look(root: Path) -> N
     assert grp.getgrgid((layout.process(PLACE) / "result").stat().st_gid).gr_name == GROUP
 
 
-def test_a_member_of_the_group_cannot_lead_root_elsewhere(root: Path) -> None:
+def test_a_member_of_the_group_cannot_redirect_root(root: Path) -> None:
     layout = Layout(root)
     folders.make(layout, PLACE, GROUP, owner=SERVICE)
     target = root / "secret"
@@ -202,7 +202,7 @@ def test_each_folder_can_have_its_own_group(root: Path) -> None:
     assert found(root)["20250001/20250310/raw"] == (SERVICE, GROUP, 0o2770)
 
 
-def test_mxcube_as_root_gives_the_folders_to_who_is_named(root: Path) -> None:
+def test_mxcube_as_root_gives_the_folders_to_the_named_account(root: Path) -> None:
     beamline = storage.Storage("visitors", "cosaxs", SERVICE, str(root))
     raw = Path(beamline.create_path(20250001, GROUP, "20250310"))
     assert found(root)[str(raw.relative_to(root / "visitors" / "cosaxs"))] == (SERVICE, GROUP, 0o2770)

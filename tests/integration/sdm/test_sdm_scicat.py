@@ -75,7 +75,7 @@ def token(catalogue: Catalogue) -> str:
     return str(client.call("POST", "/api/v3/auth/login", account)["access_token"])
 
 
-def test_a_proposal_has_all_that_scicat_says(catalogue: Catalogue, token: str, tmp_path: Path) -> None:
+def test_a_proposal_has_all_fields_that_scicat_has(catalogue: Catalogue, token: str, tmp_path: Path) -> None:
     found = office_from(f"scicat:{settings(tmp_path, catalogue.url, token)}").proposal("20250001")
     assert (found.title, found.abstract, found.type) == ("Swelling of fibres", "Scattering.", "Regular")
     assert (found.pi_name, found.pi_email) == ("Astrid Lindqvist", "astrid@example.org")
@@ -111,13 +111,13 @@ def test_an_unknown_proposal(catalogue: Catalogue, token: str, tmp_path: Path) -
         office.proposal("../datasets")
 
 
-def test_without_a_token_what_is_not_public_is_refused(catalogue: Catalogue) -> None:
+def test_without_a_token_a_private_proposal_is_refused(catalogue: Catalogue) -> None:
     for address in (catalogue.url, f"{catalogue.url}/api/v3", f"{catalogue.url}/api/v3/"):
         with pytest.raises(OfficeRefused, match="token_file"):
             office_from(f"scicat:{address}").proposal("20250001")
 
 
-def test_a_token_that_has_expired_is_told_and_not_taken_for_an_empty_catalogue(
+def test_an_expired_token_is_reported_and_not_taken_for_an_empty_catalogue(
     catalogue: Catalogue, token: str, tmp_path: Path
 ) -> None:
     file = settings(tmp_path, catalogue.url, token)
@@ -163,7 +163,7 @@ def test_an_empty_200_with_a_dead_token_is_a_refusal(server: UserOffice, tmp_pat
             ask()
 
 
-def test_lists_are_asked_for_in_pages_with_both_names_of_the_filter(server: UserOffice, tmp_path: Path) -> None:
+def test_lists_are_read_in_pages_with_both_names_of_the_filter(server: UserOffice, tmp_path: Path) -> None:
     def pages(request) -> None:
         query = parse_qs(urlsplit(request.path).query)
         assert query["filter"] == query["filters"]
@@ -177,7 +177,7 @@ def test_lists_are_asked_for_in_pages_with_both_names_of_the_filter(server: User
     assert [one.id for one in listed] == [f"{number:04}" for number in range(700)]
 
 
-def test_samples_that_cannot_be_had_do_not_cost_the_proposal(server: UserOffice) -> None:
+def test_unreadable_samples_do_not_cost_the_proposal(server: UserOffice) -> None:
     server.says("/api/v3/proposals/20250001", PROPOSAL)
     server.says("/api/v3/samples", {}, 403)
     assert office_from(f"scicat:{server.url}").proposal("20250001").samples == ()
@@ -202,7 +202,7 @@ def test_a_broken_catalogue(server: UserOffice, answer, says: str) -> None:
         office_from(f"scicat:{server.url}").proposal("7")
 
 
-def test_a_wrong_address_is_told() -> None:
+def test_a_wrong_address_is_reported() -> None:
     with pytest.raises(OfficeError, match="password") as caught:
         office_from("scicat:https://me:secret@example.org/api/v3")
     assert "secret" not in str(caught.value)

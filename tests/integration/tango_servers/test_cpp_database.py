@@ -42,7 +42,9 @@ def device(stack: Stack, database: TangoDatabase) -> Iterator[str]:
 
 
 @pytest.mark.parametrize("character", ["x", "Å", "波", "😀"])
-def test_a_line_has_so_many_bytes_of_utf_8(stack: Stack, database: TangoDatabase, device: str, character: str) -> None:
+def test_the_length_of_a_line_is_limited_in_bytes_of_utf_8(
+    stack: Stack, database: TangoDatabase, device: str, character: str
+) -> None:
     longest = character * (LONGEST // len(character.encode()))
     stack.db.put_device_property(device, {"Config.long": [longest, "after it"]})
     assert database.properties(device) == {"Config.long": [longest, "after it"]}
@@ -50,14 +52,16 @@ def test_a_line_has_so_many_bytes_of_utf_8(stack: Stack, database: TangoDatabase
         stack.db.put_device_property(device, {"Config.long": [longest + character]})
 
 
-def test_a_refused_write_has_destroyed_what_was_there(stack: Stack, database: TangoDatabase, device: str) -> None:
+def test_a_refused_write_destroys_the_previous_value(stack: Stack, database: TangoDatabase, device: str) -> None:
     stack.db.put_device_property(device, {"Config.saxs": ["one", "two"]})
     with pytest.raises(tango.DevFailed, match="Data too long"):
         stack.db.put_device_property(device, {"Config.saxs": ["ok", "x" * 70_000]})
     assert database.properties(device) == {"Config.saxs": ["ok"]}
 
 
-def test_so_has_one_with_a_text_that_is_not_utf_8(stack: Stack, database: TangoDatabase, device: str) -> None:
+def test_a_write_that_is_not_utf_8_destroys_the_previous_value(
+    stack: Stack, database: TangoDatabase, device: str
+) -> None:
     stack.db.put_device_property(device, {"Config.saxs": ["one", "two"]})
     with pytest.raises(tango.DevFailed, match="Incorrect string value"):
         # As a command's text PyTango sends it in Latin-1.
@@ -81,18 +85,18 @@ def test_the_backslash_before_a_quote_is_dropped(stack: Stack, database: TangoDa
     assert database.properties(device)["Config.saxs"] == ['- {name: "5" pipe"}', "it's", *written[2:]]
 
 
-def test_blanks_and_empty_lines_come_back_as_they_were(stack: Stack, database: TangoDatabase, device: str) -> None:
+def test_blanks_and_empty_lines_are_kept(stack: Stack, database: TangoDatabase, device: str) -> None:
     lines = ["", "  indented, with a blank at the end ", "\ttab\t", "", "波長 λ, Å, 😀", ""]
     stack.db.put_device_property(device, {"Config.saxs": lines})
     assert database.properties(device) == {"Config.saxs": lines}
 
 
-def test_a_property_of_no_lines_is_none(stack: Stack, database: TangoDatabase, device: str) -> None:
+def test_a_property_without_lines_is_deleted(stack: Stack, database: TangoDatabase, device: str) -> None:
     stack.db.put_device_property(device, {"Config.empty": [], "Config.blank": [""]})
     assert database.properties(device) == {"Config.blank": [""]}
 
 
-def test_an_answer_about_a_property_that_is_gone_has_a_blank_text(stack: Stack, device: str) -> None:
+def test_a_missing_property_is_answered_with_a_blank_text(stack: Stack, device: str) -> None:
     """Somebody may delete it between the two questions that all properties take."""
     stack.db.put_device_property(device, {"Config.after": ["one"]})
     asked = [device, "Config.gone", "Config.after"]

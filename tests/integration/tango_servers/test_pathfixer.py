@@ -85,7 +85,7 @@ def test_the_interface_is_the_one_that_clients_know(pathfixer: tango.DeviceProxy
     assert {"TurnOn", "TurnOff"} <= set(pathfixer.get_command_list())
 
 
-def test_it_begins_in_standby_with_nothing(pathfixer: tango.DeviceProxy) -> None:
+def test_it_starts_in_standby_without_a_proposal(pathfixer: tango.DeviceProxy) -> None:
     assert pathfixer.state() == DevState.STANDBY
     assert (pathfixer.Proposal, pathfixer.Path, pathfixer.SamplePath, pathfixer.Type) == ("", "", "", "")
     assert "write Proposal" in pathfixer.status()
@@ -113,7 +113,7 @@ def test_jive_can_show_what_each_property_is_for(stack: Stack) -> None:
 # ------------------------------------------------------------------------ the path
 
 
-def test_proposal_and_visit_are_set_at_once(pathfixer: tango.DeviceProxy, data: Path) -> None:
+def test_proposal_and_visit_can_be_set_together(pathfixer: tango.DeviceProxy, data: Path) -> None:
     pathfixer.Proposal = "20250001"
     folder = data / "visitors" / "cosaxs" / "20250117"
     shutil.rmtree(folder, ignore_errors=True)
@@ -160,21 +160,21 @@ def test_the_path_follows_proposal_visit_and_sample(pathfixer: tango.DeviceProxy
 @pytest.mark.parametrize(
     ("proposal", "where"), [("IN20250042", "proprietary"), ("commissioning", "staff"), ("20250117", "visitors")]
 )
-def test_each_category_has_its_place(pathfixer: tango.DeviceProxy, data: Path, proposal: str, where: str) -> None:
+def test_each_category_has_its_folder(pathfixer: tango.DeviceProxy, data: Path, proposal: str, where: str) -> None:
     pathfixer.Proposal = proposal
     assert pathfixer.Type == where
     assert pathfixer.Path == str(data / where / "cosaxs" / proposal / today() / "raw")
 
 
 @pytest.mark.parametrize("visit", ["", "auto", "Auto"])
-def test_the_visit_is_todays_if_nobody_says_another(pathfixer: tango.DeviceProxy, visit: str) -> None:
+def test_the_visit_is_todays_by_default(pathfixer: tango.DeviceProxy, visit: str) -> None:
     pathfixer.Proposal = "20250001"
     pathfixer.Visit = "20250310"
     pathfixer.Visit = visit
     assert pathfixer.Visit == today()
 
 
-def test_another_proposal_begins_without_the_sample_and_visit_of_the_one_before(
+def test_another_proposal_starts_without_the_previous_sample_and_visit(
     stack: Stack, pathfixer: tango.DeviceProxy
 ) -> None:
     pathfixer.Proposal = "20250001"
@@ -197,7 +197,9 @@ def test_no_proposal_is_no_path(pathfixer: tango.DeviceProxy) -> None:
 
 
 @pytest.mark.parametrize("proposal", ["", "20250117"])
-def test_what_was_written_without_a_proposal_is_not_the_next_ones(pathfixer: tango.DeviceProxy, proposal: str) -> None:
+def test_a_sample_written_without_a_proposal_is_not_used_for_the_next_one(
+    pathfixer: tango.DeviceProxy, proposal: str
+) -> None:
     pathfixer.Visit = "20250310"
     pathfixer.Sample = "left_over"
     assert (pathfixer.Visit, pathfixer.Sample, pathfixer.Path) == ("20250310", "left_over", "")
@@ -206,7 +208,7 @@ def test_what_was_written_without_a_proposal_is_not_the_next_ones(pathfixer: tan
     assert (pathfixer.Visit, pathfixer.Sample) == (today(), "")
 
 
-def test_a_restart_brings_back_what_was_in_use_and_makes_no_other_folder(
+def test_a_restart_restores_the_selection_and_makes_no_other_folder(
     stack: Stack, pathfixer: tango.DeviceProxy, data: Path
 ) -> None:
     pathfixer.Proposal = "20250001"
@@ -286,7 +288,7 @@ def test_raw_can_be_kept_from_users(stack: Stack, pathfixer: tango.DeviceProxy) 
         ("Sample", "linked", "PathFixer_FolderError", "symbolic link"),
     ],
 )
-def test_what_is_refused_says_why_and_changes_nothing(
+def test_a_refused_write_gives_the_reason_and_changes_nothing(
     stack: Stack, pathfixer: tango.DeviceProxy, attribute: str, value: str, reason: str, says: str
 ) -> None:
     office = stack.folder / "more.yaml"
@@ -306,7 +308,7 @@ def test_what_is_refused_says_why_and_changes_nothing(
     assert pathfixer.state() == DevState.STANDBY
 
 
-def test_switched_off_it_refuses_to_be_written(pathfixer: tango.DeviceProxy) -> None:
+def test_when_switched_off_it_refuses_writes(pathfixer: tango.DeviceProxy) -> None:
     pathfixer.Proposal = "20250001"
     pathfixer.TurnOff()
     assert pathfixer.state() == DevState.OFF
@@ -321,7 +323,7 @@ def test_switched_off_it_refuses_to_be_written(pathfixer: tango.DeviceProxy) -> 
     pathfixer.Sample = "fibre_A"
 
 
-def test_wrong_properties_are_told_in_the_status(stack: Stack, pathfixer: tango.DeviceProxy) -> None:
+def test_wrong_properties_are_reported_in_the_status(stack: Stack, pathfixer: tango.DeviceProxy) -> None:
     pathfixer.Proposal = "20250001"
     for wrong, state, says in (
         ({"Office": ["duo"]}, DevState.FAULT, "property Office: user office 'duo' is not of the form"),
@@ -358,7 +360,7 @@ def test_wrong_properties_are_told_in_the_status(stack: Stack, pathfixer: tango.
             assert "Proposal 20250001 is not in use until then" in pathfixer.status()
 
 
-def test_several_wrong_properties_are_told_at_once_and_a_server_starts_with_them(
+def test_several_wrong_properties_are_reported_together_and_do_not_prevent_the_start(
     stack: Stack, pathfixer: tango.DeviceProxy
 ) -> None:
     pathfixer.Proposal = "20250001"
@@ -396,7 +398,7 @@ def test_a_root_with_any_letters_and_one_that_is_blank_can_be_set(stack: Stack, 
     assert "/data" in pathfixer.status()
 
 
-def test_a_storage_that_is_not_there_is_told(stack: Stack, pathfixer: tango.DeviceProxy) -> None:
+def test_a_missing_storage_is_reported(stack: Stack, pathfixer: tango.DeviceProxy) -> None:
     configure(stack, Prefix=["/nowhere"])
     with pytest.raises(tango.DevFailed, match="Is the storage mounted"):
         pathfixer.Proposal = "20250001"
@@ -408,7 +410,7 @@ def test_a_storage_that_is_not_there_is_told(stack: Stack, pathfixer: tango.Devi
 # --------------------------------------------------------------------- the office
 
 
-def test_while_the_office_is_down_what_was_known_before_is_taken(stack: Stack, pathfixer: tango.DeviceProxy) -> None:
+def test_while_the_office_is_down_its_stored_answer_is_used(stack: Stack, pathfixer: tango.DeviceProxy) -> None:
     office = stack.user_office("office.yaml")
     configure(stack, Office=[f"yaml:{office}"], OfficeMemory=[str(stack.folder / "memory.json")])
     pathfixer.Proposal = "20250001"
@@ -424,7 +426,7 @@ def test_while_the_office_is_down_what_was_known_before_is_taken(stack: Stack, p
     assert refusal(error)[0] == "PathFixer_OfficeUnavailable"
 
 
-def test_it_starts_without_the_office_and_takes_up_the_proposal_when_it_is_back(
+def test_it_starts_without_the_office_and_restores_the_proposal_when_it_is_back(
     stack: Stack, pathfixer: tango.DeviceProxy
 ) -> None:
     office = stack.user_office("away.yaml")
@@ -465,7 +467,7 @@ def test_changes_are_pushed(pathfixer: tango.DeviceProxy) -> None:
 # ------------------------------------------------------------------- handing it on
 
 
-def test_consumers_are_one_a_line() -> None:
+def test_each_line_of_the_property_is_a_consumer() -> None:
     consumers, problems = parse_consumers(
         [
             "# Sardana",
@@ -498,14 +500,14 @@ def test_consumers_are_one_a_line() -> None:
         ("{device: a/b/c, attribute: x, template: '{sample!x}'}", "template '{sample!x}'"),
     ],
 )
-def test_a_wrong_consumer_is_told_with_its_line(line: str, says: str) -> None:
+def test_a_wrong_consumer_is_reported_with_its_line(line: str, says: str) -> None:
     consumers, problems = parse_consumers(["", line])
     assert consumers == []
     assert problems[0].startswith("PathConsumers, line 2: ")
     assert says in problems[0]
 
 
-def test_the_path_is_handed_to_a_detector_that_comes_later(stack: Stack, pathfixer: tango.DeviceProxy) -> None:
+def test_the_path_is_sent_to_a_detector_that_starts_later(stack: Stack, pathfixer: tango.DeviceProxy) -> None:
     configure(
         stack,
         PathConsumers=[

@@ -67,7 +67,7 @@ def pathfixer(stack: Stack) -> tango.DeviceProxy:
     return proxy
 
 
-def test_one_that_refuses_is_named_with_its_reason_and_tried_again(
+def test_a_refusing_consumer_is_named_with_its_reason_and_retried(
     stack: Stack, pathfixer: tango.DeviceProxy, detectors: Detectors
 ) -> None:
     good = detectors.start(GOOD)
@@ -95,7 +95,7 @@ def test_one_that_refuses_is_named_with_its_reason_and_tried_again(
 
 
 @pytest.mark.long
-def test_one_that_hangs_delays_nobody(stack: Stack, pathfixer: tango.DeviceProxy, detectors: Detectors) -> None:
+def test_a_hanging_consumer_delays_no_other(stack: Stack, pathfixer: tango.DeviceProxy, detectors: Detectors) -> None:
     good = detectors.start(GOOD)
     other = detectors.start(OTHER)
     pathfixer.Proposal = "20250001"
@@ -114,7 +114,7 @@ def test_one_that_hangs_delays_nobody(stack: Stack, pathfixer: tango.DeviceProxy
     assert eventually(lambda: not pathfixer.BadDevices)
 
 
-def test_one_that_was_restarted_and_has_lost_the_path_gets_it_again(
+def test_a_restarted_consumer_that_has_lost_the_path_gets_it_again(
     stack: Stack, pathfixer: tango.DeviceProxy, detectors: Detectors
 ) -> None:
     detectors.start(GOOD)
@@ -132,7 +132,7 @@ def test_one_that_was_restarted_and_has_lost_the_path_gets_it_again(
     assert eventually(lambda: pathfixer.state() == DevState.STANDBY)
 
 
-def test_who_has_set_another_path_on_purpose_keeps_it_and_it_is_told(
+def test_a_consumer_that_was_given_another_path_keeps_it_and_that_is_reported(
     stack: Stack, pathfixer: tango.DeviceProxy, detectors: Detectors
 ) -> None:
     good = detectors.start(GOOD)

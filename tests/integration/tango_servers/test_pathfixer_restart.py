@@ -45,7 +45,7 @@ def pathfixer(stack: Stack) -> tango.DeviceProxy:
 # ------------------------------------------------------------------------ killed
 
 
-def test_what_was_in_use_is_so_again_after_a_kill(stack: Stack, pathfixer: tango.DeviceProxy) -> None:
+def test_the_selection_is_restored_after_a_kill(stack: Stack, pathfixer: tango.DeviceProxy) -> None:
     pathfixer.Proposal = "20250001"
     pathfixer.Visit = "20250310"
     pathfixer.Sample = "a/b"
@@ -59,9 +59,7 @@ def test_what_was_in_use_is_so_again_after_a_kill(stack: Stack, pathfixer: tango
     assert pathfixer.state() == DevState.STANDBY
 
 
-def test_what_was_forced_or_followed_from_something_else_is_known_after_a_kill(
-    stack: Stack, pathfixer: tango.DeviceProxy
-) -> None:
+def test_forced_and_derived_values_are_restored_after_a_kill(stack: Stack, pathfixer: tango.DeviceProxy) -> None:
     pathfixer.Proposal = "20250001"
     pathfixer.Visit = "20250310"
     pathfixer.Sample = "fibre_A"
@@ -71,7 +69,7 @@ def test_what_was_forced_or_followed_from_something_else_is_known_after_a_kill(
     assert (pathfixer.Proposal, pathfixer.Visit, pathfixer.Sample) == ("20250117", today(), "")
 
 
-def test_a_path_that_was_set_by_hand_is_so_again_until_something_else_is_written(
+def test_a_path_set_by_hand_is_restored_until_something_else_is_written(
     stack: Stack, pathfixer: tango.DeviceProxy
 ) -> None:
     pathfixer.Proposal = "20250001"
@@ -96,7 +94,7 @@ def test_a_path_that_was_set_by_hand_is_so_again_until_something_else_is_written
     assert pathfixer.Path == usual
 
 
-def test_a_path_that_was_set_by_hand_and_is_not_there_after_a_kill_is_waited_for(
+def test_a_path_set_by_hand_that_is_missing_after_a_kill_is_waited_for(
     stack: Stack, pathfixer: tango.DeviceProxy
 ) -> None:
     pathfixer.Proposal = "20250001"
@@ -119,9 +117,7 @@ def test_a_path_that_was_set_by_hand_and_is_not_there_after_a_kill_is_waited_for
     assert (pathfixer.Path, pathfixer.state()) == (usual, DevState.STANDBY)
 
 
-def test_a_path_that_somebody_has_put_into_the_database_is_checked_too(
-    stack: Stack, pathfixer: tango.DeviceProxy
-) -> None:
+def test_a_path_written_into_the_database_is_checked_too(stack: Stack, pathfixer: tango.DeviceProxy) -> None:
     pathfixer.Proposal = "20250001"
     stack.db.put_device_attribute_property(PATHFIXER, {"Path": {"by_hand": ["/etc"]}, "Type": {"in_use": ["../.."]}})
     initialise(stack)
@@ -129,9 +125,7 @@ def test_a_path_that_somebody_has_put_into_the_database_is_checked_too(
     assert "path '/etc' refused: it is not a folder inside" in pathfixer.status()
 
 
-def test_what_changed_at_the_office_meanwhile_is_known_at_the_next_restart(
-    stack: Stack, pathfixer: tango.DeviceProxy
-) -> None:
+def test_changes_at_the_office_are_used_at_the_next_restart(stack: Stack, pathfixer: tango.DeviceProxy) -> None:
     pathfixer.Proposal = "20250001"
     path = pathfixer.Path
     kept = stack.db.get_device_attribute_property(PATHFIXER, "Type")["Type"]
@@ -145,9 +139,7 @@ def test_what_changed_at_the_office_meanwhile_is_known_at_the_next_restart(
     stack.user_office()
 
 
-def test_letters_that_tango_cannot_carry_in_the_database_do_not_keep_it_from_starting(
-    stack: Stack, pathfixer: tango.DeviceProxy
-) -> None:
+def test_characters_that_tango_cannot_send_do_not_prevent_the_start(stack: Stack, pathfixer: tango.DeviceProxy) -> None:
     for attribute in ("UserName", "Sample"):
         stack.db.put_device_attribute_property(PATHFIXER, {attribute: {"__value": ["λ"]}})
     for begin in (lambda: initialise(stack), lambda: (kill(stack), start_again(stack))):
@@ -161,7 +153,7 @@ def test_letters_that_tango_cannot_carry_in_the_database_do_not_keep_it_from_sta
     assert pathfixer.state() == DevState.STANDBY
 
 
-def test_killed_and_started_without_office_and_storage_it_takes_up_its_work_when_they_are_back(
+def test_started_without_office_and_storage_it_restores_the_selection_when_they_are_back(
     stack: Stack, pathfixer: tango.DeviceProxy, data: Path
 ) -> None:
     pathfixer.Proposal = "20250001"
@@ -193,7 +185,7 @@ def test_killed_and_started_without_office_and_storage_it_takes_up_its_work_when
     events.close()
 
 
-def test_another_proposal_can_be_written_where_the_one_before_cannot_be_taken_up(
+def test_another_proposal_can_be_written_if_the_previous_one_cannot_be_restored(
     stack: Stack, pathfixer: tango.DeviceProxy
 ) -> None:
     pathfixer.Proposal = "20250001"
@@ -214,7 +206,7 @@ def test_another_proposal_can_be_written_where_the_one_before_cannot_be_taken_up
 @pytest.mark.parametrize(
     ("attribute", "value"), [("Proposal", "../x"), ("Sample", "a\nb"), ("Visit", "x y"), ("Visit", "x" * 5000)]
 )
-def test_what_somebody_has_put_into_the_database_is_checked_too(
+def test_values_written_into_the_database_are_checked_too(
     stack: Stack, pathfixer: tango.DeviceProxy, attribute: str, value: str
 ) -> None:
     def put(name: str, value: str) -> None:
@@ -238,7 +230,7 @@ def test_what_somebody_has_put_into_the_database_is_checked_too(
     assert pathfixer.state() == DevState.STANDBY, pathfixer.status()
 
 
-def test_a_storage_that_goes_away_is_told_and_its_folders_are_made_when_it_is_back(
+def test_a_lost_storage_is_reported_and_its_folders_are_made_when_it_is_back(
     stack: Stack, pathfixer: tango.DeviceProxy, data: Path
 ) -> None:
     pathfixer.Proposal = "20250001"
@@ -256,7 +248,7 @@ def test_a_storage_that_goes_away_is_told_and_its_folders_are_made_when_it_is_ba
     assert path.is_dir()
 
 
-def test_a_group_that_is_not_there_is_an_alarm_until_it_is(stack: Stack, pathfixer: tango.DeviceProxy) -> None:
+def test_a_missing_group_is_an_alarm_until_it_exists(stack: Stack, pathfixer: tango.DeviceProxy) -> None:
     demo = Path(deploy.demo.__file__).with_name("proposals.yaml").read_text("utf-8")
     stack.user_office().write_text(demo, "utf-8")
     pathfixer.Proposal = "20250001"
@@ -320,7 +312,7 @@ def _write(pathfixer: tango.DeviceProxy, name: str, value: str) -> None:
 
 @pytest.mark.parametrize("value", ODD, ids=lambda value: repr(value[:9]))
 @pytest.mark.parametrize("name", WRITABLE + FORCED)
-def test_what_nobody_types_is_refused_with_a_clear_word(
+def test_unusual_names_are_refused_with_a_clear_text(
     pathfixer: tango.DeviceProxy, name: str, value: str, data: Path
 ) -> None:
     _refused(pathfixer, name, value, data)
@@ -328,7 +320,7 @@ def test_what_nobody_types_is_refused_with_a_clear_word(
 
 @pytest.mark.parametrize("value", FOLDERS)
 @pytest.mark.parametrize("name", ["Proposal", "Visit", "Sample", "Path", *FORCED])
-def test_what_would_leave_the_folder_is_refused(
+def test_names_that_would_leave_the_folder_are_refused(
     pathfixer: tango.DeviceProxy, name: str, value: str, data: Path
 ) -> None:
     _refused(pathfixer, name, value, data)
@@ -350,7 +342,9 @@ def _refused(pathfixer: tango.DeviceProxy, name: str, value: str, data: Path) ->
     assert pathfixer.state() == DevState.STANDBY
 
 
-def test_tens_of_clients_at_once_leave_it_as_one_of_them_wanted(stack: Stack, pathfixer: tango.DeviceProxy) -> None:
+def test_simultaneous_writes_leave_the_state_that_one_client_requested(
+    stack: Stack, pathfixer: tango.DeviceProxy
+) -> None:
     pathfixer.Proposal = "20250001"
     numbers = [f"s{number}" for number in range(30)]
     asked = [proxy_of(stack) for _ in numbers]

@@ -125,7 +125,7 @@ def test_reading_goes_on_while_a_write_waits_for_the_office(
     assert pathfixer.Proposal == "20250117"
 
 
-def test_what_is_taken_when_its_client_has_given_up_is_in_use_and_seen(
+def test_a_write_that_succeeds_after_its_clients_time_out_is_in_use_and_shown(
     stack: Stack, pathfixer: tango.DeviceProxy, storage: Storage
 ) -> None:
     with storage.hanging():
@@ -150,7 +150,7 @@ def test_what_is_taken_when_its_client_has_given_up_is_in_use_and_seen(
     assert eventually(lambda: kept() == ["late"])
 
 
-def test_what_is_refused_when_its_client_has_given_up_is_told_until_the_next_write(
+def test_a_write_refused_after_its_clients_time_out_is_reported_until_the_next_write(
     stack: Stack, pathfixer: tango.DeviceProxy, storage: Storage
 ) -> None:
     (Path(pathfixer.Path) / "linked").symlink_to("/tmp")
@@ -165,7 +165,7 @@ def test_what_is_refused_when_its_client_has_given_up_is_told_until_the_next_wri
     assert pathfixer.state() == DevState.STANDBY
 
 
-def test_who_writes_meanwhile_is_told_what_is_under_way_and_not_kept_waiting(
+def test_a_second_writer_is_refused_at_once_with_the_operation_in_progress(
     stack: Stack, pathfixer: tango.DeviceProxy, storage: Storage
 ) -> None:
     with storage.hanging():
@@ -198,7 +198,7 @@ def test_it_starts_and_answers_while_the_storage_hangs(
 
 
 @pytest.mark.parametrize(("attribute", "value"), [("Sample", "old"), ("Visit", "20250310"), ("Proposal", "20250117")])
-def test_init_does_not_wait_for_what_was_being_written(
+def test_init_does_not_wait_for_a_write_in_progress(
     stack: Stack, pathfixer: tango.DeviceProxy, storage: Storage, attribute: str, value: str
 ) -> None:
     pathfixer.Sample = "before"
@@ -216,7 +216,7 @@ def test_init_does_not_wait_for_what_was_being_written(
     assert [pathfixer.read_attribute(name).value for name in ("Proposal", "Visit", "SamplePath")] == used
 
 
-def test_what_a_client_writes_right_after_init_is_taken(pathfixer: tango.DeviceProxy) -> None:
+def test_a_write_right_after_init_is_accepted(pathfixer: tango.DeviceProxy) -> None:
     for number in range(20):
         pathfixer.Init()
         pathfixer.Sample = f"after{number}"

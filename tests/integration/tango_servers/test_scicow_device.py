@@ -109,7 +109,7 @@ def test_it_adds_the_replicas_up(stack: Stack, replicas: list[Replica]) -> None:
 
 
 @pytest.mark.parametrize("property_", [{"Beamline": ["femtomax"]}, {"Topic": [FEMTOMAX]}])
-def test_it_may_show_one_beamline(stack: Stack, replicas: list[Replica], property_: dict[str, list[str]]) -> None:
+def test_it_can_show_one_beamline(stack: Stack, replicas: list[Replica], property_: dict[str, list[str]]) -> None:
     one, two = replicas
     one.behind = {(COSAXS, 0): (5, 1e4)}
     one.progress.count(COSAXS, "missing", 1)
@@ -154,7 +154,7 @@ def test_it_alarms_when_scicow_is_held(stack: Stack, replicas: list[Replica]) ->
     assert quality(cow, "Held") == AttrQuality.ATTR_ALARM
 
 
-def test_missing_messages_alarm_until_somebody_knows(stack: Stack, replicas: list[Replica]) -> None:
+def test_missing_messages_alarm_until_they_are_acknowledged(stack: Stack, replicas: list[Replica]) -> None:
     one, two = replicas
     one.progress.count(COSAXS, "missing", 2)
     cow = with_properties(stack, Urls=[one.url, two.url])
@@ -172,7 +172,7 @@ def test_missing_messages_alarm_until_somebody_knows(stack: Stack, replicas: lis
     assert is_in(cow, DevState.ALARM, "Missing messages: 1.")
 
 
-def test_it_alarms_when_one_replica_is_away_and_is_in_fault_when_all_are(stack: Stack, replicas: list[Replica]) -> None:
+def test_it_is_in_alarm_without_one_replica_and_in_fault_without_all(stack: Stack, replicas: list[Replica]) -> None:
     one, two = replicas
     cow = with_properties(stack, Urls=[one.url, two.url])
     assert is_in(cow, DevState.ON)
@@ -208,7 +208,9 @@ NAN = {"lag": float("nan"), "lag_seconds": 0, "ingested": 0, "retried": 0, "miss
         (html(503), "answers with status 503"),
     ],
 )
-def test_a_replica_that_is_none_harms_nobody(stack: Stack, replicas: list[Replica], answer: Answer, why: str) -> None:
+def test_an_address_that_is_not_a_replica_does_no_harm(
+    stack: Stack, replicas: list[Replica], answer: Answer, why: str
+) -> None:
     with user_office() as server:
         server.does("/status", answer)
         cow = with_properties(stack, Urls=[replicas[0].url, server.url], Timeout=["1"])
@@ -231,7 +233,7 @@ def test_reading_and_init_are_instant_while_a_replica_hangs(stack: Stack) -> Non
         assert is_in(cow, DevState.FAULT, "answers with status 503")
 
 
-def test_what_is_wrong_in_the_properties_is_said(stack: Stack, replicas: list[Replica]) -> None:
+def test_mistakes_in_the_properties_are_reported(stack: Stack, replicas: list[Replica]) -> None:
     cow = with_properties(stack)
     assert is_in(cow, DevState.FAULT, "The property Urls is empty: write the address of SciCow's status")
     cow = with_properties(stack, Urls=["scicow:9404", "http://ingestor:s3cret@scicow:9404"])
@@ -245,7 +247,7 @@ def test_what_is_wrong_in_the_properties_is_said(stack: Stack, replicas: list[Re
 
 
 @pytest.mark.long
-def test_a_topic_that_nobody_reads_is_said_after_a_while(stack: Stack, replicas: list[Replica]) -> None:
+def test_a_topic_without_a_reader_is_reported_after_a_while(stack: Stack, replicas: list[Replica]) -> None:
     cow = with_properties(stack, Urls=[replicas[0].url], Beamline=["cosax"])
     assert is_in(cow, DevState.ON)
     assert quality(cow, "Lag") == AttrQuality.ATTR_INVALID
@@ -254,7 +256,7 @@ def test_a_topic_that_nobody_reads_is_said_after_a_while(stack: Stack, replicas:
     assert cow.state() == DevState.ALARM
 
 
-def test_it_goes_on_after_a_restart(stack: Stack, replicas: list[Replica]) -> None:
+def test_it_continues_after_a_restart(stack: Stack, replicas: list[Replica]) -> None:
     cow = with_properties(stack, Urls=[replicas[0].url])
     assert is_in(cow, DevState.ON)
     tango.DeviceProxy(stack.name("dserver/SciCow/demo")).RestartServer()

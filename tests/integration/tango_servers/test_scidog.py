@@ -51,7 +51,7 @@ def names(scidog: tango.DeviceProxy) -> list[str]:
     return [entry["name"] for entry in json.loads(scidog.Entries)]
 
 
-def test_it_shows_what_its_properties_say(scidog: tango.DeviceProxy) -> None:
+def test_it_shows_its_properties(scidog: tango.DeviceProxy) -> None:
     assert scidog.state() == tango.DevState.ON
     assert scidog.Beamline == "cosaxs"
     assert scidog.Configs == ("beamline", "saxs", "spectroscopy")
@@ -84,7 +84,7 @@ def test_the_active_configuration_is_the_property(stack: Stack, scidog: tango.De
     assert scidog.Revision == before
 
 
-def test_whoever_subscribes_is_told_the_new_value_of_each_attribute(stack: Stack, scidog: tango.DeviceProxy) -> None:
+def test_subscribers_get_the_new_value_of_each_attribute(stack: Stack, scidog: tango.DeviceProxy) -> None:
     attributes = ("Configs", "ActiveConfig", "Entries", "Problems", "Revision", "LastSnapshot")
     before = {name: scidog.read_attribute(name).value for name in attributes}
     events = Events(scidog, *attributes)
@@ -133,7 +133,7 @@ def test_a_configuration_added_a_moment_ago_can_be_chosen(stack: Stack, scidog: 
     assert names(scidog)[-1] == "New"
 
 
-def test_a_mistake_costs_its_own_line_and_is_told(stack: Stack, scidog: tango.DeviceProxy) -> None:
+def test_a_mistake_costs_only_its_own_line_and_is_reported(stack: Stack, scidog: tango.DeviceProxy) -> None:
     lines = ["# mine", "- {name: Good, source: a/b/c/d}", "- {name: Bad", "- {name: No source}"]
     edit(stack, SnapshotTimeout=["soon"], **{"Config.saxs": lines})
     scidog.Reload()
@@ -209,7 +209,9 @@ def test_the_last_good_configuration_is_used_where_the_active_one_is_not_there(
     assert "Bragg angle" in names(scidog)
 
 
-def test_what_is_in_use_in_place_of_a_wrong_name_is_not_deleted(stack: Stack, scidog: tango.DeviceProxy) -> None:
+def test_a_configuration_in_use_instead_of_a_wrong_name_cannot_be_deleted(
+    stack: Stack, scidog: tango.DeviceProxy
+) -> None:
     edit(stack, ActiveConfig=["saxx"])
     with pytest.raises(tango.DevFailed) as error:
         scidog.DeleteConfig(["saxs"])
@@ -217,7 +219,7 @@ def test_what_is_in_use_in_place_of_a_wrong_name_is_not_deleted(stack: Stack, sc
     assert "saxs" in scidog.Configs
 
 
-def test_an_active_configuration_that_records_nothing_is_told(stack: Stack, scidog: tango.DeviceProxy) -> None:
+def test_an_active_configuration_that_records_nothing_is_reported(stack: Stack, scidog: tango.DeviceProxy) -> None:
     edit(stack, **{"Config.saxs": ["# not now", ""]})
     scidog.Reload()
     assert scidog.state() == tango.DevState.ALARM
@@ -229,7 +231,7 @@ def test_an_active_configuration_that_records_nothing_is_told(stack: Stack, scid
     assert scidog.Problems == ()
 
 
-def test_what_was_read_for_a_dataset_is_told_by_whoever_records(scidog: tango.DeviceProxy) -> None:
+def test_a_recording_program_reports_what_it_has_read_for_a_dataset(scidog: tango.DeviceProxy) -> None:
     failed = [{"group": "", "name": "波長", "source": "a/b/c/d", "error": "no answer"}]
     report = REPORT | {"values": 7, "failedCount": 1, "failed": failed}
     scidog.ReportSnapshot(json.dumps(report))
@@ -251,7 +253,7 @@ def test_names_may_be_in_any_script(stack: Stack, scidog: tango.DeviceProxy) -> 
     assert json.loads(scidog.GetConfig("saxs"))["lines"] == ["- {name: 波長 λ, source: a/b/c/d, unit: Å}"]
 
 
-def test_a_configuration_is_given_as_it_was_written(scidog: tango.DeviceProxy) -> None:
+def test_a_configuration_is_returned_as_it_was_written(scidog: tango.DeviceProxy) -> None:
     found = json.loads(scidog.GetConfig("SAXS"))
     assert (found["name"], found["lines"], found["problems"]) == ("saxs", list(CONFIGURATIONS["saxs"]), [])
     assert [entry["name"] for entry in found["entries"]] == names(scidog)[-len(found["entries"]) :]
@@ -281,7 +283,7 @@ def test_jive_can_show_what_each_property_is_for(stack: Stack) -> None:
     assert all(documented.values())
 
 
-def test_what_a_program_reports_is_seen_until_it_is_well_again(scidog: tango.DeviceProxy) -> None:
+def test_a_programs_trouble_is_shown_until_it_is_over(scidog: tango.DeviceProxy) -> None:
     trouble = "the spool has 1700 of the 2000 MB that SpoolLimit allows"
     scidog.ReportTrouble(["run-1", "Sardana demo on host", trouble])
     assert scidog.state() == tango.DevState.ALARM

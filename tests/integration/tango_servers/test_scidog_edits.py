@@ -116,7 +116,7 @@ def test_entries_may_be_given_as_objects(stack: Stack, scidog: tango.DeviceProxy
     ],
     ids=range(11),
 )
-def test_a_request_that_is_not_of_the_form_is_told(scidog: tango.DeviceProxy, request_: str, says: str) -> None:
+def test_a_malformed_request_is_refused_with_the_reason(scidog: tango.DeviceProxy, request_: str, says: str) -> None:
     with pytest.raises(tango.DevFailed) as error:
         scidog.SaveConfig(request_)
     kind, text = refusal(error)
@@ -124,7 +124,7 @@ def test_a_request_that_is_not_of_the_form_is_told(scidog: tango.DeviceProxy, re
     assert says in text
 
 
-def test_two_people_saving_the_second_is_told(stack: Stack, scidog: tango.DeviceProxy) -> None:
+def test_the_second_of_two_simultaneous_saves_is_refused(stack: Stack, scidog: tango.DeviceProxy) -> None:
     revision = get(scidog, "saxs")["revision"]
     save(scidog, name="saxs", revision=revision, lines=[RING, GAP], who="astlin")
     with pytest.raises(tango.DevFailed) as error:
@@ -135,7 +135,7 @@ def test_two_people_saving_the_second_is_told(stack: Stack, scidog: tango.Device
     assert in_database(stack, "Config.saxs") == [RING, GAP]
 
 
-def test_and_so_when_jive_was_first_a_moment_ago(stack: Stack, scidog: tango.DeviceProxy) -> None:
+def test_a_save_after_a_change_in_jive_is_refused(stack: Stack, scidog: tango.DeviceProxy) -> None:
     revision = get(scidog, "saxs")["revision"]
     edit(stack, **{"Config.saxs": [GAP]})
     with pytest.raises(tango.DevFailed) as error:
@@ -156,7 +156,7 @@ def test_and_so_when_jive_was_first_a_moment_ago(stack: Stack, scidog: tango.Dev
     ],
     ids=range(5),
 )
-def test_what_is_wrong_or_would_be_destroyed_is_not_written(
+def test_a_save_with_mistakes_or_lost_lines_is_refused(
     stack: Stack, scidog: tango.DeviceProxy, lines: list[str], says: str
 ) -> None:
     with pytest.raises(tango.DevFailed) as error:
@@ -193,7 +193,7 @@ def test_copy_rename_delete_and_back(stack: Stack, scidog: tango.DeviceProxy) ->
     )
 
 
-def test_the_history_says_who_when_and_what(stack: Stack, scidog: tango.DeviceProxy) -> None:
+def test_the_history_has_who_when_and_what(stack: Stack, scidog: tango.DeviceProxy) -> None:
     before = history(scidog)[0]["number"]
     save(scidog, name="saxs", revision=get(scidog, "saxs")["revision"], lines=[RING, GAP], who="Åsa λ")
     scidog.ActiveConfig = "waxs"
@@ -233,7 +233,7 @@ def test_the_history_of_a_property_is_not_that_of_a_configuration_of_its_name(
     assert history(scidog, "Config.Topic") == history(scidog, "nothing") == []
 
 
-def test_the_history_is_there_after_a_restart_and_has_what_happened_meanwhile(
+def test_the_history_survives_a_restart_and_has_changes_made_in_between(
     stack: Stack, scidog: tango.DeviceProxy
 ) -> None:
     before = history(scidog)
@@ -261,7 +261,7 @@ def test_characters_of_all_kinds_go_both_ways(stack: Stack, scidog: tango.Device
 
 
 @pytest.mark.parametrize("how", ["escaped", "latin-1", "utf-8"])
-def test_a_request_in_any_of_the_encodings_that_clients_send(stack: Stack, scidog: tango.DeviceProxy, how: str) -> None:
+def test_requests_may_have_any_encoding_that_clients_use(stack: Stack, scidog: tango.DeviceProxy, how: str) -> None:
     lines = ["# µ Å ° å", "- {name: Vinkel °, source: a/b/c/d, unit: µm}"]
     request = {"name": "saxs", "revision": get(scidog, "saxs")["revision"], "lines": lines}
     text = json.dumps(request, ensure_ascii=how == "escaped")
@@ -269,7 +269,7 @@ def test_a_request_in_any_of_the_encodings_that_clients_send(stack: Stack, scido
     assert in_database(stack, "Config.saxs") == lines
 
 
-def test_a_name_that_somebody_gave_in_jive_can_be_used_everywhere(stack: Stack, scidog: tango.DeviceProxy) -> None:
+def test_a_name_given_in_jive_can_be_used_everywhere(stack: Stack, scidog: tango.DeviceProxy) -> None:
     edit(stack, **{"Config.våg λ": [RING]})
     scidog.Reload()
     shown = next(name for name in scidog.Configs if name.startswith("våg"))
@@ -285,7 +285,7 @@ def test_a_name_that_somebody_gave_in_jive_can_be_used_everywhere(stack: Stack, 
     assert in_database(stack, "Config.vag") == [RING]
 
 
-def test_a_table_out_of_a_spreadsheet_and_back(stack: Stack, scidog: tango.DeviceProxy) -> None:
+def test_a_table_from_a_spreadsheet_and_back(stack: Stack, scidog: tango.DeviceProxy) -> None:
     table = "Unit;Name;Source;Map\r\nµm;Gap;r3-311l/opt/ivu/gap;\r\n;=Lucka;a/b/c/State;OPEN: öppen\r\n"
     request = {"name": "table", "revision": "", "base64": base64.b64encode(table.encode("cp1252")).decode()}
     found = json.loads(scidog.ImportConfig(json.dumps(request)))
@@ -326,7 +326,7 @@ def test_a_table_out_of_a_spreadsheet_and_back(stack: Stack, scidog: tango.Devic
     ],
     ids=range(7),
 )
-def test_what_is_wrong_in_the_properties_is_seen_and_blocks_nothing(
+def test_mistakes_in_the_properties_are_reported_and_block_nothing(
     stack: Stack, scidog: tango.DeviceProxy, properties: dict[str, list[str]], says: str
 ) -> None:
     events = Events(scidog, "Problems", "State")
@@ -339,7 +339,7 @@ def test_what_is_wrong_in_the_properties_is_seen_and_blocks_nothing(
     save(scidog, name="waxs", revision=get(scidog, "waxs")["revision"], lines=[RING])
 
 
-def test_every_command_and_attribute_says_what_it_is_for(scidog: tango.DeviceProxy) -> None:
+def test_every_command_and_attribute_has_a_description(scidog: tango.DeviceProxy) -> None:
     for info in scidog.command_list_query():
         if info.in_type != tango.CmdArgType.DevVoid:
             assert info.in_type_desc not in ("", "Uninitialised"), info.cmd_name
@@ -352,7 +352,7 @@ def test_every_command_and_attribute_says_what_it_is_for(scidog: tango.DevicePro
         scidog.unsubscribe_event(scidog.subscribe_event(name, tango.EventType.CHANGE_EVENT, lambda event: None))
 
 
-def test_a_client_in_another_process_is_told_as_such(stack: Stack, scidog: tango.DeviceProxy) -> None:
+def test_a_client_in_another_process_is_identified(stack: Stack, scidog: tango.DeviceProxy) -> None:
     program = (
         f"import tango; d = tango.DeviceProxy({stack.name(SCIDOG)!r}); d.ActiveConfig = 'waxs'; print(d.ActiveConfig)"
     )
@@ -370,7 +370,7 @@ def test_it_can_be_initialised_again(scidog: tango.DeviceProxy) -> None:
     assert save(scidog, name="saxs", revision=get(scidog, "saxs")["revision"], lines=[GAP])["lines"] == [GAP]
 
 
-def test_with_a_database_that_hangs_others_are_answered_and_it_is_told(stack: Stack, scidog: tango.DeviceProxy) -> None:
+def test_a_hanging_database_is_reported_and_other_clients_are_answered(stack: Stack, scidog: tango.DeviceProxy) -> None:
     database = next(process for process in stack.processes.running if process.name == "tango-database")
     os.kill(database.pid, signal.SIGSTOP)
     try:
@@ -390,7 +390,7 @@ def test_with_a_database_that_hangs_others_are_answered_and_it_is_told(stack: St
     assert eventually(lambda: scidog.state() == tango.DevState.ON)
 
 
-def test_a_name_that_differs_by_an_accent_takes_the_place_of_none(stack: Stack, scidog: tango.DeviceProxy) -> None:
+def test_a_name_that_differs_only_by_an_accent_replaces_no_other(stack: Stack, scidog: tango.DeviceProxy) -> None:
     edit(stack, **{"Config.é": [GAP]})
     with pytest.raises(tango.DevFailed) as error:
         save(scidog, name="e", revision="", lines=[RING])
@@ -409,7 +409,7 @@ def test_a_backslash_in_an_entry_is_kept(stack: Stack, scidog: tango.DeviceProxy
     assert (found["name"], found["group"]) == (entry["name"], entry["group"])
 
 
-def test_texts_that_tango_has_no_letters_for_are_answered(scidog: tango.DeviceProxy) -> None:
+def test_texts_outside_latin_1_are_answered(scidog: tango.DeviceProxy) -> None:
     letter = "\u03bb".encode().decode("latin-1")
     assert list(scidog.BrowseDevices(letter)) == []
     for call, given, kind in (

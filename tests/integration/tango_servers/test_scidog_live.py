@@ -87,7 +87,7 @@ def validated(scidog: tango.DeviceProxy, **sources: str) -> dict[str, list[str]]
     return found
 
 
-def test_what_is_right_has_no_findings(scidog: tango.DeviceProxy) -> None:
+def test_correct_entries_have_no_findings(scidog: tango.DeviceProxy) -> None:
     sources = {"Enum": f"{KINDS}/Enum, map: {{GREEN: go, 0: stop}}", "Gate": f"{KINDS}/gate, map: {{OPEN: open, 2: x}}"}
     sources |= {"Number": f"{KINDS}/Alarm, map: {{2: x, 0.1: y}}"}
     sources |= {name: f"{MANY[0]}/{name}" for name in PLAIN}
@@ -131,7 +131,7 @@ def test_what_is_right_has_no_findings(scidog: tango.DeviceProxy) -> None:
         (f"{MANY[0]}/Text, record: [statistics]", "note: statistics need a single number, but this is not one"),
     ],
 )
-def test_what_is_found(scidog: tango.DeviceProxy, source: str, says: str) -> None:
+def test_the_findings_of_wrong_entries(scidog: tango.DeviceProxy, source: str, says: str) -> None:
     (found,) = validated(scidog, x=source)["x"][:1] if "furlong" in source else [validated(scidog, x=source)["x"][0]]
     assert found.startswith(says)
 
@@ -201,7 +201,7 @@ def session(stack: Stack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> It
     found.close(1.0)
 
 
-def test_the_last_snapshot_is_also_what_was_recorded_last(
+def test_the_last_snapshot_is_that_of_the_last_recording(
     stack: Stack, scidog: tango.DeviceProxy, session: RecordingSession
 ) -> None:
     def shown() -> dict[str, Any]:
@@ -226,7 +226,7 @@ def test_the_last_snapshot_is_also_what_was_recorded_last(
     assert shown()["name"] == ""
 
 
-def test_what_records_does_not_wait_for_a_scidog_that_is_away_and_tells_it_later(
+def test_a_recording_program_does_not_wait_for_scidog_and_reports_later(
     stack: Stack, scidog: tango.DeviceProxy, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     now = 1000.0
@@ -337,7 +337,7 @@ def test_others_are_answered_while_devices_hang(stack: Stack, what: str) -> None
         patient(stack.name(device))  # it answers: what was sent to it before is done
 
 
-def test_a_thousand_entries_are_no_burden_for_others(stack: Stack, scidog: tango.DeviceProxy) -> None:
+def test_a_thousand_entries_do_not_delay_other_clients(stack: Stack, scidog: tango.DeviceProxy) -> None:
     lines = [
         f"- {{name: {name} of {device} {turn}, source: {device}/{name}, group: Group {turn}, record: [start, end]}}"
         for turn in range(5)

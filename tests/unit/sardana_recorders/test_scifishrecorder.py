@@ -168,11 +168,11 @@ def _run(warm: subprocess.Popen[str], folder: Path, program: str, python: str = 
     ],
     ids=["a package is broken", "no folder can be written"],
 )
-def test_what_is_missing_is_said_at_the_door(scan: Scan, prepare: str, says: str) -> None:
+def test_a_missing_package_is_reported_at_the_door(scan: Scan, prepare: str, says: str) -> None:
     assert scan(prepare).count(says) == 2
 
 
-def test_an_environment_of_a_strange_shape_is_said_at_the_door(scan: Scan) -> None:
+def test_a_malformed_environment_is_reported_at_the_door(scan: Scan) -> None:
     assert "the metadata of this scan are not recorded: KeyError" in scan(environment={"serialno": 1})
 
 
@@ -218,7 +218,7 @@ def test_ctrl_c_while_a_scan_starts_loses_no_dataset(scan: Scan, tmp_path: Path)
         ("{'plot_counter': 'ct07'}", "SciFish: the variable SciFish: this scan has no 'ct07' to plot; there are: none"),
     ],
 )
-def test_a_mistake_in_the_options_is_said_at_the_door(scan: Scan, tmp_path: Path, given: str, says: str) -> None:
+def test_a_mistake_in_the_options_is_reported_at_the_door(scan: Scan, tmp_path: Path, given: str, says: str) -> None:
     assert scan(option=f"macro.environment['SciFish'] = {given}").count(says) == 2
     (left,) = _left_open(tmp_path)
     assert left.record.ending is not None  # the scan is recorded all the same
@@ -281,7 +281,7 @@ def _files(tmp_path: Path) -> list[Path]:
     return list((tmp_path / "state" / "scifish" / "spool").iterdir())
 
 
-def test_a_point_of_a_strange_shape_is_said_at_the_end_and_counts(scan: Scan, tmp_path: Path) -> None:
+def test_a_malformed_point_is_reported_at_the_end_and_counted(scan: Scan, tmp_path: Path) -> None:
     said = scan(record="{'point_nb': 0}")
     assert said.count("the results of this scan are not complete: AttributeError") == 2
     (left,) = _left_open(tmp_path)
@@ -309,7 +309,7 @@ def test_an_abort_while_a_scan_starts_ends_its_dataset(scan: Scan, tmp_path: Pat
 
 
 @pytest.mark.parametrize(("aborted", "status"), [(True, "aborted"), (False, "failed")])
-def test_an_error_that_comes_of_an_abort_is_an_abort(scan: Scan, tmp_path: Path, aborted: bool, status: str) -> None:
+def test_an_error_caused_by_an_abort_is_an_abort(scan: Scan, tmp_path: Path, aborted: bool, status: str) -> None:
     """A motion that the abort ends is an error of the scan, where that is faster than Sardana's exception."""
     option = f"macro._executor = types.SimpleNamespace(_aborted={aborted}, _macro_stack=[macro])"
     scan(environment={**ENVIRONMENT, "endstatus": 3}, option=option)
@@ -334,7 +334,7 @@ ABORTED_BEGIN = """
 """
 
 
-def test_an_abort_while_a_begin_waits_for_the_disk_ends_its_dataset(scan: Scan, tmp_path: Path) -> None:
+def test_an_abort_while_a_start_waits_for_the_disk_ends_its_dataset(scan: Scan, tmp_path: Path) -> None:
     scan(between=ABORTED_BEGIN.strip())
     (left,) = _left_open(tmp_path)
     assert left.record.ending is not None
@@ -365,7 +365,7 @@ ABORTED_END = """
         ("recording_session()._companion", "send"),
     ],
 )
-def test_an_abort_in_the_midst_of_an_end_leaves_nothing_open(scan: Scan, tmp_path: Path, owner: str, name: str) -> None:
+def test_an_abort_during_an_end_leaves_nothing_open(scan: Scan, tmp_path: Path, owner: str, name: str) -> None:
     end = ABORTED_END.format(owner=owner, name=name)
     scan(end=end.strip())
     (left,) = _left_open(tmp_path)
@@ -399,16 +399,14 @@ sys.exit(0)
 """
 
 
-def test_a_scan_that_was_stopped_between_two_recorders_ends_is_ended_when_its_macro_is_over(
-    scan: Scan, tmp_path: Path
-) -> None:
+def test_a_scan_stopped_between_the_ends_of_two_recorders_is_ended_with_its_macro(scan: Scan, tmp_path: Path) -> None:
     scan(option=LEFT)
     (left,) = _left_open(tmp_path)
     assert left.record.ending is not None
     assert (left.record.ending["status"], left.record.ending["points"]) == ("completed", 1)
 
 
-def test_custom_data_are_kept_whenever_they_come_and_whatever_they_are(scan: Scan, tmp_path: Path) -> None:
+def test_custom_data_of_any_kind_and_at_any_time_are_kept(scan: Scan, tmp_path: Path) -> None:
     between = "recorder.addCustomData('early', 'a', nxpath='x'); recorder.addCustomData(object, 3)"
     custom = """recorder.addCustomData([1.5] * 1000, "b"); recorder.addCustomData({'value': 2, 'unit': 'mm'}, 'value')
     """
@@ -425,7 +423,7 @@ def test_custom_data_before_a_scan_that_cannot_be_recorded_do_no_harm(scan: Scan
     assert scan("sys.modules['yaml'] = None", between=early).count("cannot be loaded") == 2
 
 
-def test_custom_data_after_a_scan_that_cannot_be_sent_are_said_at_the_door(scan: Scan) -> None:
+def test_custom_data_that_cannot_be_sent_after_a_scan_are_reported_at_the_door(scan: Scan) -> None:
     said = scan(end=f"{END}; recorder.addCustomData(1, 'a')")
     assert said.count("custom data are not recorded: NotRecorded: the beamline is not known") == 2
 

@@ -42,7 +42,7 @@ PLACE = ProposalContext("20250001", "A", "visitors")
         (replace(ANY, group="stem"), "a/sample_1.5K.h5", "a/sample_1.5K", "sample_1.5K"),
     ],
 )
-def test_what_files_have_in_common(profile: Profile, path: str, measurement: str, name: str) -> None:
+def test_the_common_path_of_files(profile: Profile, path: str, measurement: str, name: str) -> None:
     found = measurement_of(profile, path)
     assert found == measurement
     assert name_of(profile, f"/data/raw/{found}".rstrip("/")) == name
@@ -53,7 +53,7 @@ PATHS = st.lists(NAMES, min_size=1, max_size=4).map("/".join)
 
 
 @given(PATHS, st.sampled_from(["stem", "folder", "series", "file"]), st.sampled_from(["ses", "prodigy", "none"]))
-def test_whatever_files_are_called_their_measurement_is_in_their_folder(path: str, group: str, reader: str) -> None:
+def test_a_measurement_is_in_the_folder_of_its_files_for_any_names(path: str, group: str, reader: str) -> None:
     profile = Profile("x", "*", group, reader=reader)
     found = measurement_of(profile, path)
     folder = os.path.dirname(path)
@@ -121,7 +121,7 @@ def root(tmp_path: Path) -> Iterator[Root]:
     found.journal.close()
 
 
-def test_a_measurement_waits_for_files_that_are_there_and_not_finished(root: Root) -> None:
+def test_a_measurement_waits_for_existing_unfinished_files(root: Root) -> None:
     text, wave = root.write("Ag_0001.txt", "Ag_0001Ag__001.ibw")
     other, hidden = root.write("Ag_0002.txt", ".Ag_0002.txt.swp")
     assert hidden.size
@@ -168,7 +168,7 @@ def test_each_frame_is_written_into_the_journal_once(root: Root, monkeypatch: py
     assert len(files) == 20
 
 
-def test_a_measurement_that_two_profiles_want_is_of_the_first(root: Root) -> None:
+def test_the_first_of_two_matching_profiles_is_used(root: Root) -> None:
     root.collector.take(root.write("Ag_0001.txt"))
     other = Root(root.folder, FRAMES, replace(ANY, group="stem"), SES)
     other.collector.take(other.write("x.h5.ibw"))
@@ -178,7 +178,7 @@ def test_a_measurement_that_two_profiles_want_is_of_the_first(root: Root) -> Non
     other.journal.close()
 
 
-def test_what_two_roots_find_is_gathered_by_one(tmp_path: Path) -> None:
+def test_a_measurement_found_by_two_roots_is_collected_by_one(tmp_path: Path) -> None:
     claims = MeasurementClaims()
     outer, inner = Root(tmp_path / "raw", SES, claims=claims), Root(tmp_path / "raw" / "deep", SES, claims=claims)
     (file,) = inner.write("Ag_0001.txt")
@@ -194,7 +194,7 @@ def test_what_two_roots_find_is_gathered_by_one(tmp_path: Path) -> None:
         one.journal.close()
 
 
-def test_an_earlier_run_is_gone_on_with(root: Root) -> None:
+def test_an_earlier_run_is_continued(root: Root) -> None:
     files = root.write("Ag_0001.txt", "b_0001.tif", "b_0002.tif")
     root.collector.take(files)
     again = Root(root.folder, SES, SERIES)
@@ -206,7 +206,7 @@ def test_an_earlier_run_is_gone_on_with(root: Root) -> None:
     again.journal.close()
 
 
-def test_what_is_recorded_and_has_not_changed_is_not_gathered(root: Root) -> None:
+def test_recorded_unchanged_files_are_not_collected(root: Root) -> None:
     (file,) = root.write("Ag_0001.txt")
     root.collector.take([file])
     (open_measurement,) = root.collector
@@ -219,7 +219,7 @@ def test_what_is_recorded_and_has_not_changed_is_not_gathered(root: Root) -> Non
     assert len(root.collector) == 1
 
 
-def test_what_is_too_old_is_left_alone_but_not_what_was_copied_now(root: Root) -> None:
+def test_old_files_are_skipped_unless_they_were_just_copied(root: Root) -> None:
     old = root.file("Ag_0001.txt")
     os.utime(old.path, (1.0, 1.0))
     root.collector.take([replace(old, mtime_ns=10**9)])
@@ -228,7 +228,7 @@ def test_what_is_too_old_is_left_alone_but_not_what_was_copied_now(root: Root) -
     assert root.collector.skipped == 1
 
 
-def test_without_catching_up_what_is_written_from_now_on_is_not_too_old(tmp_path: Path) -> None:
+def test_without_catch_up_files_written_from_now_on_are_taken(tmp_path: Path) -> None:
     root = Root(tmp_path / "raw", SES, catch_up=0.0)
     new = root.file("Ag_0001.txt")
     while new.mtime_ns / 1e9 <= root.collector._since:  # a file's time is that of the last tick of the kernel's clock
@@ -238,7 +238,7 @@ def test_without_catching_up_what_is_written_from_now_on_is_not_too_old(tmp_path
     root.journal.close()
 
 
-def test_somebody_can_have_it_at_once(root: Root) -> None:
+def test_a_file_can_be_taken_at_once(root: Root) -> None:
     text, _ = root.write("Ag_0001.txt", "Ag_0001Ag__001.ibw")
     answer: Future[str] = Future()
     root.collector.take_now(text, answer)
@@ -298,7 +298,7 @@ def test_the_default_of_the_device_is_ses_and_prodigy() -> None:
     assert profile_of(profiles, "x/y.h5") is None
 
 
-def test_what_no_profile_wants_any_more_is_not_waited_for(root: Root) -> None:
+def test_a_measurement_that_no_profile_matches_any_more_is_not_waited_for(root: Root) -> None:
     root.collector.take(root.write("Ag_0001.txt"))
     again = Root(root.folder, FRAMES)
     again.collector.restore()

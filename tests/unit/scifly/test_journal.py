@@ -31,7 +31,7 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "lab.journal"
 
 
-def test_what_is_found_is_to_be_recorded_also_after_a_crash(path: Path) -> None:
+def test_found_files_are_still_to_be_recorded_after_a_crash(path: Path) -> None:
     Journal(path).found([(MEASUREMENT, [file(), file(f"{NAME}.ibw")])])
     journal = Journal(path)
     ((measurement, files),) = journal.unfinished()
@@ -41,7 +41,7 @@ def test_what_is_found_is_to_be_recorded_also_after_a_crash(path: Path) -> None:
     journal.close()
 
 
-def test_what_is_recorded_is_known(path: Path) -> None:
+def test_recorded_files_are_in_the_journal(path: Path) -> None:
     journal = Journal(path)
     journal.found([(MEASUREMENT, [file()])])
     journal.recorded([(replace(MEASUREMENT, started=5.0), [file()])])
@@ -52,7 +52,7 @@ def test_what_is_recorded_is_known(path: Path) -> None:
 
 
 @pytest.mark.parametrize("mtime_ns", [-(2**70), 2**63, 2**70])
-def test_a_file_may_have_any_time_and_any_number(path: Path, mtime_ns: int) -> None:
+def test_a_file_may_have_any_time_and_any_inode(path: Path, mtime_ns: int) -> None:
     file = JournalFile.of("/raw/x.txt", 1, mtime_ns, 2**64 - 1)
     journal = Journal(path)
     journal.found([(MEASUREMENT, [file])])
@@ -60,7 +60,7 @@ def test_a_file_may_have_any_time_and_any_number(path: Path, mtime_ns: int) -> N
     journal.close()
 
 
-def test_a_file_that_came_late_is_to_be_recorded_and_what_was_recorded_is_not_forgotten(path: Path) -> None:
+def test_a_late_file_is_to_be_recorded_and_the_recorded_ones_are_kept(path: Path) -> None:
     journal = Journal(path)
     journal.found([(MEASUREMENT, [file()])])
     journal.recorded([(MEASUREMENT, [file()])])
@@ -87,7 +87,7 @@ def test_a_new_generation_takes_the_files(path: Path) -> None:
     journal.close()
 
 
-def test_what_is_gone_before_it_is_recorded_is_forgotten(path: Path) -> None:
+def test_files_deleted_before_the_recording_are_forgotten(path: Path) -> None:
     journal = Journal(path)
     journal.found([(MEASUREMENT, [file(), file(f"{NAME}.ibw")])])
     journal.forget("u1", [f"{NAME}.txt"])
@@ -98,7 +98,7 @@ def test_what_is_gone_before_it_is_recorded_is_forgotten(path: Path) -> None:
     journal.close()
 
 
-def test_where_the_experiment_stood(path: Path) -> None:
+def test_the_proposal_periods(path: Path) -> None:
     journal = Journal(path)
     journal.stay(ProposalPeriod("/raw", PLACE, 10.0, 10.0))
     journal.seen(15.0)
@@ -114,7 +114,7 @@ def test_where_the_experiment_stood(path: Path) -> None:
     journal.close()
 
 
-def test_a_damaged_journal_is_kept_aside_and_told(path: Path) -> None:
+def test_a_damaged_journal_is_renamed_and_reported(path: Path) -> None:
     path.write_bytes(b"this was a database once" * 500)
     journal = Journal(path)
     assert "was damaged" in journal.trouble
@@ -125,7 +125,7 @@ def test_a_damaged_journal_is_kept_aside_and_told(path: Path) -> None:
     journal.close()
 
 
-def test_one_that_is_damaged_while_it_is_in_use_too(path: Path) -> None:
+def test_a_journal_damaged_in_use_is_renamed_and_reported(path: Path) -> None:
     journal = Journal(path)
     journal.found([(replace(MEASUREMENT, uuid=f"u{n}", path=f"/raw/{n}"), []) for n in range(2000)])
     journal.close()
@@ -169,7 +169,7 @@ for n in range(1_000_000):
 """
 
 
-def test_what_it_has_said_is_there_after_a_kill(path: Path) -> None:
+def test_a_confirmed_write_is_there_after_a_kill(path: Path) -> None:
     with subprocess.Popen([sys.executable, "-c", WRITER, str(path)], stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         for line in process.stdout:

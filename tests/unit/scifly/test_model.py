@@ -35,14 +35,14 @@ RAW = [ProposalPeriod("/raw", A, since=10, seen=20, left=20), ProposalPeriod("/r
         ("/old/a.txt", 25, [ProposalPeriod("/old", A, 10, 20, 20), ProposalPeriod("/new", SECRET, 20, 30)], A),
     ],
 )
-def test_a_file_is_of_the_place_where_the_experiment_stood_when_it_was_made(
+def test_a_file_belongs_to_the_period_of_its_creation(
     path: str, born: float, stays: list[ProposalPeriod], place: ProposalContext | None
 ) -> None:
     found = stay_of(path, born, stays)
     assert (found.place if found else None) == place
 
 
-def test_what_was_made_while_nobody_watched_does_not_leave_if_it_may_be_proprietary() -> None:
+def test_a_file_created_while_nobody_watched_stays_if_it_may_be_proprietary() -> None:
     # Stopped at 20; started at 40, and the proposal had changed meanwhile.
     stays = [ProposalPeriod("/raw", A, since=10, seen=20, left=40), ProposalPeriod("/raw", SECRET, since=40, seen=50)]
     assert stay_of("/raw/a.txt", 15, stays) == stays[0]
@@ -51,7 +51,7 @@ def test_what_was_made_while_nobody_watched_does_not_leave_if_it_may_be_propriet
     assert stay_of("/raw/a.txt", 30, other) == other[0]
 
 
-def test_until_a_program_hears_of_a_change_it_was_as_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_until_a_change_is_noticed_the_previous_period_applies(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     clock = [100.0]
     monkeypatch.setattr("scifly.proposal_periods.time.time", lambda: clock[0])
     journal = Journal(tmp_path / "lab.journal")
@@ -69,7 +69,7 @@ def test_until_a_program_hears_of_a_change_it_was_as_before(tmp_path: Path, monk
     journal.close()
 
 
-def test_proposals_that_begin_with_in_are_proprietary() -> None:
+def test_proposals_that_start_with_in_are_proprietary() -> None:
     assert ProposalContext("IN20250001").proprietary
     assert not A.proprietary
 
@@ -81,7 +81,7 @@ def test_what_is_inside() -> None:
     assert not inside("/raw2", "/raw")
 
 
-def test_a_measurement_has_the_same_uuid_wherever_it_is_asked_for() -> None:
+def test_a_measurement_has_the_same_uuid_everywhere() -> None:
     assert files_uuid("cosaxs", "/data/Ag_0001", 0) == "0ff26339-77ac-5735-b6d5-55aee49e7fa1"
     others = {
         files_uuid(*given)
@@ -98,7 +98,7 @@ def test_a_measurement_has_the_same_uuid_wherever_it_is_asked_for() -> None:
     assert len(others) == 6
 
 
-def test_when_a_file_was_made(tmp_path: Path) -> None:
+def test_the_creation_time_of_a_file(tmp_path: Path) -> None:
     assert birth(str(tmp_path / "none")) is None
     file = tmp_path / os.fsdecode(b"\xff.txt")
     file.write_text("x")

@@ -41,12 +41,12 @@ def test_a_pattern_means_these_files(pattern: str, path: str, fits: bool) -> Non
 @pytest.mark.parametrize(
     "pattern", ["", "  ", "/data/*.h5", "../*.h5", "a//b", "*.{txt", "*.txt}", "{a,b}" * 8, "{" * 2000, "a/./b"]
 )
-def test_what_is_no_pattern_is_refused(pattern: str) -> None:
+def test_an_invalid_pattern_is_refused(pattern: str) -> None:
     with pytest.raises(PatternError):
         Pattern(pattern)
 
 
-def test_a_pattern_of_many_stars_does_not_hang() -> None:
+def test_a_pattern_with_many_stars_does_not_hang() -> None:
     assert not Pattern("*a" * 40 + "/" + "**/" * 20 + "*b").matches("a" * 200 + "/" + "a/" * 60 + "a" * 200)
 
 
@@ -65,7 +65,7 @@ def test_a_star_means_every_name(name: str) -> None:
     assert Pattern("*.txt").matches(f"{name}.TXT")
 
 
-def test_a_name_alone_is_the_profile_that_is_shipped() -> None:
+def test_a_name_alone_is_the_shipped_profile() -> None:
     profiles, problems = profiles_from(list(DEFAULT_PROFILES))
     assert profiles == (SHIPPED_PROFILES["ses"], SHIPPED_PROFILES["prodigy"])
     assert problems == ()
@@ -111,21 +111,21 @@ def test_a_profile_is_one_line() -> None:
         ("prodigy", "line 2: there is a profile 'prodigy' above; give this one another name"),
     ],
 )
-def test_a_mistake_costs_its_own_line_and_is_told(line: str, said: str) -> None:
+def test_a_mistake_costs_only_its_own_line_and_is_reported(line: str, said: str) -> None:
     profiles, problems = profiles_from(["prodigy", line, "any"])
     assert [profile.name for profile in profiles] == ["prodigy", "any"]
     (problem,) = problems
     assert said in problem
 
 
-def test_a_key_that_is_not_known_is_told_and_the_rest_is_in_use() -> None:
+def test_an_unknown_key_is_reported_and_the_rest_is_used() -> None:
     profiles, problems = profiles_from(["{name: ses, setle: 5}"])
     assert profiles == (SHIPPED_PROFILES["ses"],)
     assert problems == ("line 1: the key 'setle' is not known and is ignored; did you mean 'settle'?",)
 
 
 @given(st.lists(st.one_of(st.text(), st.text(alphabet="{}[],:*&!|>%@`'\"- \nabc019"))))
-def test_whatever_is_written_is_read_or_told(lines: list[str]) -> None:
+def test_any_text_is_read_or_reported(lines: list[str]) -> None:
     profiles, problems = profiles_from(lines)
     assert all(profile.wants("a.txt") in (True, False) for profile in profiles)
     said = [piece for line in lines for piece in line.splitlines() if piece.strip() and piece.strip()[0] != "#"]

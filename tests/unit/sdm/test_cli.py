@@ -34,7 +34,7 @@ def test_show_prints_what_the_office_knows(capsys: pytest.CaptureFixture[str]) -
     assert "proprietary:            yes" in shown
 
 
-def test_show_warns_of_a_token_that_goes_unencrypted(tmp_path: Path) -> None:
+def test_show_warns_about_an_unencrypted_token(tmp_path: Path) -> None:
     settings, token = tmp_path / "duo.yaml", tmp_path / "duo.token"
     settings.write_text("url: http://duo.invalid/api\ntoken_file: duo.token\ntimeout: 0.2\n")
     token.touch(0o600)
@@ -169,7 +169,7 @@ def test_a_dry_run_says_what_would_be_refused(tmp_path: Path, capsys: pytest.Cap
     assert f"scizoo-sdm: {link} is not a folder, or is a link to one" in shown.err
 
 
-def test_a_dry_run_says_that_the_storage_is_not_there(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_dry_run_reports_a_missing_storage(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["folders", "20250001", "--prefix", str(tmp_path), "--dry-run"]) == 1
     assert f"{tmp_path}/visitors does not exist. Is the storage mounted?" in capsys.readouterr().err
 
@@ -185,9 +185,7 @@ def test_a_dry_run_says_that_the_owner_would_change(tmp_path: Path, capsys: pyte
         assert all(line.startswith(f"{state} ") for line in capsys.readouterr().out.splitlines())
 
 
-def test_a_dry_run_says_which_group_and_account_there_are_not(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_dry_run_reports_missing_groups_and_accounts(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "visitors" / "cosaxs").mkdir(parents=True)
     asked = ["folders", "20250001", "--prefix", str(tmp_path), "--owner", "nobody-here"]
     said = []
@@ -201,7 +199,7 @@ def test_a_dry_run_says_which_group_and_account_there_are_not(
     ]
 
 
-def test_a_beamline_without_proposals_and_commissioning_without_a_beamline_are_told(
+def test_a_beamline_without_proposals_and_commissioning_without_a_beamline_are_reported(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     file = tmp_path / "proposals.yaml"
@@ -244,7 +242,7 @@ def command(*arguments: str, **environment: str) -> subprocess.Popen[str]:
     )
 
 
-def test_a_terminal_without_the_letters_of_a_name_gets_them_written_out(tmp_path: Path) -> None:
+def test_characters_that_a_terminal_lacks_are_escaped(tmp_path: Path) -> None:
     file = tmp_path / "proposals.yaml"
     file.write_text("proposals: [{id: 1, title: Väinö, beamline: cosaxs}]", "utf-8")
     asked = command("--office", f"yaml:{file}", "show", "1", HOME=str(tmp_path), PYTHONIOENCODING="ascii")
@@ -253,7 +251,7 @@ def test_a_terminal_without_the_letters_of_a_name_gets_them_written_out(tmp_path
     assert "V\\xe4in\\xf6" in out
 
 
-def test_who_reads_the_list_may_go_away(tmp_path: Path) -> None:
+def test_the_reader_of_the_list_may_close_the_pipe(tmp_path: Path) -> None:
     file = tmp_path / "proposals.yaml"
     file.write_text("proposals:\n" + "".join(f"- {{id: {n}, title: {'x' * 500}, beamline: b}}\n" for n in range(500)))
     asked = command("--office", f"yaml:{file}", "list", "b", HOME=str(tmp_path))

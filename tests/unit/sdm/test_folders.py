@@ -55,7 +55,7 @@ def modes(layout: Layout) -> dict[str, int]:
     return {str(path.relative_to(top)): stat.S_IMODE(path.lstat().st_mode) for path in sorted(top.rglob("*"))}
 
 
-def test_the_modes_are_those_asked_for_in_any_umask(layout: Layout, umask: None) -> None:
+def test_the_modes_are_set_with_any_umask(layout: Layout, umask: None) -> None:
     done = folders.make(layout, PLACE, GROUP)
     assert modes(layout) == MODES
     assert done.raw == layout.raw(PLACE)
@@ -64,7 +64,7 @@ def test_the_modes_are_those_asked_for_in_any_umask(layout: Layout, umask: None)
     assert done.notes == ()
 
 
-def test_doing_it_again_changes_nothing(layout: Layout) -> None:
+def test_repeating_it_changes_nothing(layout: Layout) -> None:
     folders.make(layout, PLACE, GROUP)
     (layout.raw(PLACE) / "scan_1.h5").write_text("data")
     before = {path: path.stat().st_ctime_ns for path in layout.root.rglob("*")}
@@ -73,7 +73,7 @@ def test_doing_it_again_changes_nothing(layout: Layout) -> None:
     assert {path: path.stat().st_ctime_ns for path in layout.root.rglob("*")} == before
 
 
-def test_what_was_half_made_is_completed(layout: Layout) -> None:
+def test_incomplete_folders_are_completed(layout: Layout) -> None:
     layout.visit(PLACE).mkdir(parents=True, mode=0o700)
     layout.proposal(PLACE).chmod(0o700)
     done = folders.make(layout, PLACE, GROUP)
@@ -89,7 +89,7 @@ def test_raw_can_be_read_only_for_users(layout: Layout) -> None:
     assert found["20250001/20250310/process"] == 0o2770
 
 
-def test_what_is_made_inside_gets_the_proposals_group(layout: Layout) -> None:
+def test_new_files_inside_get_the_proposals_group(layout: Layout) -> None:
     folders.make(layout, PLACE, GROUP)
     file = layout.sample(PLACE) / "scan.h5"
     file.write_text("data")
@@ -103,7 +103,7 @@ def test_a_group_or_owner_that_does_not_exist_is_a_note_and_no_failure(layout: L
     assert any("'no-such-account'" in note for note in done.notes)
 
 
-def test_what_may_not_be_set_is_a_note(layout: Layout, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_modes_that_cannot_be_set_are_a_note(layout: Layout, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: object) -> None:
         raise PermissionError(1, "Operation not permitted")
 
@@ -166,7 +166,7 @@ def by_nothing(path: Path) -> None:
 
 
 @pytest.mark.parametrize(("swap", "says"), [(by_a_link, "symbolic link"), (by_nothing, "was removed")])
-def test_what_is_replaced_between_making_and_opening_is_not_followed(
+def test_a_link_put_in_place_between_making_and_opening_is_not_followed(
     layout: Layout, monkeypatch: pytest.MonkeyPatch, swap: Swap, says: str
 ) -> None:
     elsewhere = layout.root / "elsewhere"
@@ -186,9 +186,7 @@ def test_what_is_replaced_between_making_and_opening_is_not_followed(
     assert stat.S_IMODE(elsewhere.stat().st_mode) == 0o700
 
 
-def test_what_is_replaced_after_opening_leaves_what_is_there_now_alone(
-    layout: Layout, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_folder_put_in_place_after_opening_is_not_changed(layout: Layout, monkeypatch: pytest.MonkeyPatch) -> None:
     elsewhere = layout.root / "elsewhere"
     elsewhere.mkdir(mode=0o700)
     correct = folders._correct
@@ -205,7 +203,7 @@ def test_what_is_replaced_after_opening_leaves_what_is_there_now_alone(
     assert (layout.visit(PLACE) / "moved" / "batch" / "cell_01").is_dir()
 
 
-def test_somebody_who_swaps_a_folder_and_a_link_all_the_time_gets_nothing_outside(layout: Layout) -> None:
+def test_swapping_a_folder_and_a_link_all_the_time_changes_nothing_outside(layout: Layout) -> None:
     elsewhere = layout.root / "elsewhere"
     elsewhere.mkdir(mode=0o700)
     folders.make(layout, PLACE, GROUP)

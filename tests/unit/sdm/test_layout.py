@@ -40,7 +40,7 @@ def test_commissioning_lies_with_the_staff() -> None:
 
 
 @pytest.mark.parametrize("sample", ["", "a", "0000_setup", "Fe2O3", "a-b", "v1.2", "batch/cell_01", "_x"])
-def test_samples_that_beamlines_use_are_taken(sample: str) -> None:
+def test_samples_that_beamlines_use_are_accepted(sample: str) -> None:
     assert check_sample(sample) == sample
 
 
@@ -54,7 +54,7 @@ def test_samples_that_beamlines_use_are_taken(sample: str) -> None:
         "x" * 101,
     ],
 )
-def test_samples_that_lead_elsewhere_or_choke_a_shell_or_windows_are_refused(sample: str) -> None:
+def test_samples_that_leave_the_folder_or_break_a_shell_or_windows_are_refused(sample: str) -> None:
     with pytest.raises(NameRefused):
         check_sample(sample)
 
@@ -83,7 +83,7 @@ def test_the_root_is_absolute(root: str) -> None:
 
 
 @given(st.text())
-def test_whatever_is_taken_stays_inside_raw(sample: str) -> None:
+def test_any_accepted_sample_stays_inside_raw(sample: str) -> None:
     try:
         place = DataLocation("visitors", "cosaxs", "20250001", "20250310", sample)
     except NameRefused:
@@ -102,7 +102,7 @@ def test_good_names_make_a_good_sample_and_its_path_ends_with_it(parts: list[str
 
 
 @given(st.text().filter(lambda name: not name.isascii()))
-def test_an_error_names_what_was_refused(name: str) -> None:
+def test_an_error_names_the_refused_name(name: str) -> None:
     with pytest.raises(NameRefused, match=r"^visit "):
         check_name(name, "visit")
 
@@ -224,7 +224,7 @@ def test_a_template_that_leads_elsewhere_or_mixes_data_is_refused(template: str,
         ("# only this\n", 1, "is empty"),
     ],
 )
-def test_a_mistake_in_a_layout_is_told_with_file_line_and_field(
+def test_a_mistake_in_a_layout_is_reported_with_file_line_and_field(
     tmp_path: Path, text: str, line: int, says: str
 ) -> None:
     file = tmp_path / "layout.yaml"
@@ -235,7 +235,7 @@ def test_a_mistake_in_a_layout_is_told_with_file_line_and_field(
     assert says in str(caught.value)
 
 
-def test_a_layout_that_is_not_there() -> None:
+def test_a_missing_layout_file() -> None:
     with pytest.raises(LayoutError, match=r"/nowhere\.yaml cannot be read"):
         layout_from("/nowhere.yaml", ROOT)
     with pytest.raises(LayoutError, match="root 'data' is not an absolute path"):
@@ -257,7 +257,7 @@ def test_good_names_that_are_too_long_together_are_refused() -> None:
 
 
 @given(st.text(alphabet="{}abproposalvisit/._- \n", max_size=40))
-def test_whatever_the_template_the_path_stays_below_the_root(template: str) -> None:
+def test_with_any_template_the_path_stays_below_the_root(template: str) -> None:
     try:
         path = Layout(ROOT, template).raw(PLACE)
     except NameRefused:

@@ -39,7 +39,7 @@ def test_the_older_call_by_position_with_a_name_in_capitals(root: Path) -> None:
     assert raw == f"{root}/staff/biomax/commissioning/20250310/raw"
 
 
-def test_what_could_not_be_set_is_logged(root: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_modes_that_could_not_be_set_are_logged(root: Path, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.WARNING, "sdm.storage"):
         storage.Storage("visitors", "biomax", "no-such-account", str(root)).create_path("1", "1-group", "20250310")
     assert "no account 'no-such-account'" in caplog.text
@@ -53,7 +53,7 @@ def test_a_group_or_account_that_is_no_name_is_logged(root: Path, caplog: pytest
 
 
 @pytest.mark.parametrize(("proposal", "group", "visit"), [(None, "g", "v"), ("1", None, "v"), ("1", "g", None)])
-def test_what_a_session_does_not_have_is_no_folder(root: Path, proposal: Any, group: Any, visit: Any) -> None:
+def test_missing_values_of_a_session_do_not_become_folders(root: Path, proposal: Any, group: Any, visit: Any) -> None:
     with pytest.raises(storage.StorageException, match="None refused"):
         storage.Storage("visitors", "biomax", None, str(root)).create_path(proposal, group, visit)
     assert not list((root / "visitors" / "biomax").iterdir())
@@ -62,7 +62,7 @@ def test_what_a_session_does_not_have_is_no_folder(root: Path, proposal: Any, gr
 @pytest.mark.parametrize(
     ("user_type", "beamline"), [("users", "biomax"), ("visitors", "../biomax"), ("visitors", None)]
 )
-def test_wrong_names_are_told_at_once(user_type: str, beamline: Any) -> None:
+def test_wrong_names_are_refused_at_once(user_type: str, beamline: Any) -> None:
     with pytest.raises(storage.StorageException):
         storage.Storage(user_type, beamline)
 

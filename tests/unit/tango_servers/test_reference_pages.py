@@ -69,7 +69,7 @@ def test_the_examples_of_profiles_are_right() -> None:
             assert (len(profiles), problems) == (1, ()), line
 
 
-def test_the_page_has_each_profile_that_is_shipped_as_it_is() -> None:
+def test_the_page_has_each_shipped_profile() -> None:
     text = (DOCS / "reference" / "scifly.md").read_text("utf-8")
     rows = {
         row[0]: row[1:] for row in re.findall(r"^\| `(\w+)` \| `(\S+)` \| `(\w+)` \| (\d+) \| `(\w+)` \|$", text, re.M)

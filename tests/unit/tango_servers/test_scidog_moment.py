@@ -34,6 +34,6 @@ class Changing:
 
 
 @pytest.mark.parametrize("which", ["", "ma"])
-def test_entries_and_settings_are_of_the_same_look(which: str) -> None:
+def test_entries_and_settings_are_of_the_same_moment(which: str) -> None:
     settings, entries, problems = Changing()._content(which)  # type: ignore[misc]
     assert ([entry.unit for entry in entries], settings.max_array_size, problems) == (["mA"], 2, [])

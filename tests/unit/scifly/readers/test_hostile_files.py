@@ -148,7 +148,7 @@ def huge(path: Path, head: bytes, tail: bytes = b"", size: int = GIGABYTE) -> st
     return str(path)
 
 
-def test_a_line_without_end(tmp_path: Path, bounded: Callable[[], None]) -> None:
+def test_an_endless_line(tmp_path: Path, bounded: Callable[[], None]) -> None:
     head, _, tail = ses_text(("Ag3d", "C1s")).partition("Dimension 1 scale=")
     header = read("ses", [huge(tmp_path / "a.txt", head.encode(), b"\n" + tail.encode(), GIGABYTE // 4)], LUND)
     bounded()
@@ -156,7 +156,7 @@ def test_a_line_without_end(tmp_path: Path, bounded: Callable[[], None]) -> None
     assert "Region 2 C1s" in header.metadata
 
 
-def test_numbers_without_end_between_two_regions(tmp_path: Path, bounded: Callable[[], None]) -> None:
+def test_endless_numbers_between_two_regions(tmp_path: Path, bounded: Callable[[], None]) -> None:
     one, two = ses_text(("Ag3d", "C1s")).split("[Region 2]")
     header = read("ses", [huge(tmp_path / "a.txt", one.encode(), b"\n[Region 2]" + two.encode(), GIGABYTE // 4)], LUND)
     bounded()
@@ -164,7 +164,7 @@ def test_numbers_without_end_between_two_regions(tmp_path: Path, bounded: Callab
     assert "Region 2 C1s" in header.metadata
 
 
-def test_scans_without_end(tmp_path: Path, bounded: Callable[[], None]) -> None:
+def test_endless_scans(tmp_path: Path, bounded: Callable[[], None]) -> None:
     second = prodigy_region("C1s", "08/24/23 14:00:00 UTC")
     header = read(
         "prodigy", [huge(tmp_path / "a.xy", prodigy_xy().encode(), b"\n" + second.encode(), GIGABYTE // 4)], LUND
@@ -184,7 +184,7 @@ def test_a_wave_of_a_gigabyte(tmp_path: Path, bounded: Callable[[], None]) -> No
     assert header.metadata["Region 1 Ag3d"]["Axis 1 points"] == 1 << 27
 
 
-def test_counts_without_end_in_xml(tmp_path: Path, bounded: Callable[[], None]) -> None:
+def test_endless_counts_in_xml(tmp_path: Path, bounded: Callable[[], None]) -> None:
     head, _, tail = prodigy_xml(("O1s",), count="COUNTS").partition("COUNTS")
     path = tmp_path / "a.xml"
     with path.open("wb") as file:
@@ -197,7 +197,7 @@ def test_counts_without_end_in_xml(tmp_path: Path, bounded: Callable[[], None]) 
     assert header.problems == ()
 
 
-def test_there_is_an_end_to_patience(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_reading_stops_at_the_deadline(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     looks = itertools.count()
     clock = SimpleNamespace(monotonic=lambda: float(next(looks)))  # each look at it takes a second
     monkeypatch.setattr(readers, "time", clock)
@@ -213,7 +213,7 @@ def test_there_is_an_end_to_patience(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert "Region 1 Ag3d" in header.metadata
 
 
-def test_lines_at_every_place_of_a_block(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_lines_at_every_offset_in_a_block(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Blocks that end within a line end, a mark, a letter: the same is read."""
     text = ses_text(("Ag3d", "C1s"), slices=2).replace("User=AN", "User=Åsa").replace("\n", "\r\n")
     expected = header_of(tmp_path, "a.txt", text.encode())
@@ -224,7 +224,7 @@ def test_lines_at_every_place_of_a_block(tmp_path: Path, monkeypatch: pytest.Mon
             assert header_of(tmp_path, "a.txt", text.encode(encoding)) == expected
 
 
-def test_headers_without_end(tmp_path: Path, bounded: Callable[[], None]) -> None:
+def test_endless_headers(tmp_path: Path, bounded: Callable[[], None]) -> None:
     with (tmp_path / "a.txt").open("wb") as file:
         file.write(b"[Info]\nNumber of Regions=1\n")
         for number in range(200):
@@ -234,7 +234,7 @@ def test_headers_without_end(tmp_path: Path, bounded: Callable[[], None]) -> Non
     assert header.problems[0] == "a.txt: not read to its end: more than 64 MB of headers"
 
 
-def test_blanks_without_end_in_a_section_mark(tmp_path: Path, bounded: Callable[[], None]) -> None:
+def test_endless_blanks_in_a_section_mark(tmp_path: Path, bounded: Callable[[], None]) -> None:
     header_of(tmp_path, "a.txt", b"[Info]\n" + (b"[Region" + b" " * 500_000 + b"x\n") * 4)
     bounded()
 
@@ -287,14 +287,14 @@ def test_a_zip_bomb(tmp_path: Path, bounded: Callable[[], None]) -> None:
 
 
 @pytest.mark.parametrize("method", [zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
-def test_other_ways_of_packing_are_refused(tmp_path: Path, method: int) -> None:
+def test_other_compression_methods_are_refused(tmp_path: Path, method: int) -> None:
     made = io.BytesIO()
     with zipfile.ZipFile(made, "w", method) as archive:
         archive.writestr("a.ini", "[SES]\n")
     assert "compressed in a way" in header_of(tmp_path, "a.zip", made.getvalue()).problems[0]
 
 
-def test_a_zip_of_somebody_else(tmp_path: Path) -> None:
+def test_a_zip_of_another_program(tmp_path: Path) -> None:
     made = io.BytesIO()
     with zipfile.ZipFile(made, "w") as archive:
         archive.writestr("../../etc/passwd", "hello")
@@ -305,7 +305,7 @@ def test_a_zip_of_somebody_else(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("place", [4, 8, 12, 16, 20, 52])
 @pytest.mark.parametrize("size", [-1, -(2**31), 2**31 - 1])
-def test_sizes_of_a_wave_that_are_lies(tmp_path: Path, place: int, size: int, bounded: Callable[[], None]) -> None:
+def test_wrong_sizes_in_a_wave(tmp_path: Path, place: int, size: int, bounded: Callable[[], None]) -> None:
     """igor2 would read, and unpack, whatever the header says."""
     damaged = bytearray(ses_wave())
     struct.pack_into("<i", damaged, place, size)
@@ -322,7 +322,7 @@ def test_a_note_as_large_as_the_file_is_not_read(tmp_path: Path, bounded: Callab
     assert "is damaged" in header.problems[0]
 
 
-def test_what_igor2_makes_of_a_damaged_name_is_told(
+def test_an_error_of_igor2_is_reported(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     from igor2 import binarywave
@@ -336,7 +336,7 @@ def test_what_igor2_makes_of_a_damaged_name_is_told(
     assert caplog.records == []
 
 
-def test_without_igor2_it_is_said_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_igor2_the_problem_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "igor2", None)
     assert "pip install '.[fly]'" in header_of(tmp_path, "a.ibw", ses_wave()).problems[0]
 
@@ -366,7 +366,7 @@ def test_a_hostile_database(
 # --------------------------------------------------------------------- no files at all
 
 
-def test_what_is_gone_or_no_file(tmp_path: Path) -> None:
+def test_a_missing_file_and_what_is_not_a_file(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe.txt")
     (tmp_path / "folder.txt").mkdir()
     (tmp_path / "good.txt").write_text(ses_text())
@@ -385,7 +385,7 @@ def test_what_is_gone_or_no_file(tmp_path: Path) -> None:
     assert header.problems[3] == "pipe.txt: is not a file"
 
 
-def test_a_file_that_vanishes_while_it_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_that_is_deleted_while_it_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "a.txt"
     path.write_text(ses_text(("Ag3d", "C1s")))
     original = source.Lines.skip_to
@@ -420,13 +420,13 @@ def test_empty_files_are_not_complete(tmp_path: Path) -> None:
         assert header_of(tmp_path, name, b"", reader) == Header(complete=False, problems=(f"{name}: is empty",))
 
 
-def test_thousands_of_problems_are_told_in_few_words(tmp_path: Path) -> None:
+def test_thousands_of_problems_are_summarised(tmp_path: Path) -> None:
     header = read("ses", [str(tmp_path / f"{number}.txt") for number in range(3000)], LUND)
     assert len(header.problems) == 21
     assert header.problems[-1] == "and 2980 more problems"
 
 
-def test_a_database_with_texts_that_are_no_utf8(tmp_path: Path) -> None:
+def test_a_database_with_texts_that_are_not_utf8(tmp_path: Path) -> None:
     whole = WHOLE["i.sle"][1]
     latin = header_of(tmp_path, "a.sle", whole.replace(b"4.37.2-r68309", b"4.37.\xe5-r68309"), "prodigy")
     assert latin.data_format == "SPECS Prodigy experiment 4.37.å-r68309"

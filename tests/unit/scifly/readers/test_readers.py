@@ -49,7 +49,7 @@ def ev(value: float) -> dict[str, Any]:
 # ---------------------------------------------------------------------------- SES text
 
 
-def test_a_text_of_ses(tmp_path: Path) -> None:
+def test_a_ses_text(tmp_path: Path) -> None:
     header = header_of(tmp_path, "Ag_0001.txt", ses_text())
     assert header.data_format == "Scienta SES text 1.3.1"
     assert header.title == "Ag3d"
@@ -88,7 +88,7 @@ def test_a_text_of_ses(tmp_path: Path) -> None:
     assert "Comments" not in region  # SES writes a semicolon where there is none
 
 
-def test_several_regions_are_groups_and_tell_once_what_they_have_in_common(tmp_path: Path) -> None:
+def test_several_regions_are_groups_and_common_values_are_recorded_once(tmp_path: Path) -> None:
     text = ses_text(("Ag3d", "C1s")).replace("Sample=Ag", "Sample=Pt", 1)
     header = header_of(tmp_path, "a.txt", text)
     assert header.title == "Ag3d, C1s"
@@ -98,7 +98,7 @@ def test_several_regions_are_groups_and_tell_once_what_they_have_in_common(tmp_p
     assert [header.metadata[name]["Sample"] for name in ("Region 1 Ag3d", "Region 2 C1s")] == ["Pt", "Ag"]
 
 
-def test_what_all_regions_are_measured_with_is_found_without_their_names(tmp_path: Path) -> None:
+def test_settings_common_to_all_regions_are_found_without_region_names(tmp_path: Path) -> None:
     text = ses_text(("Ag3d", "C1s")).replace("Number of Sweeps=2", "Number of Sweeps=7", 1)
     analyser = header_of(tmp_path, "a.txt", text).metadata["Analyser"]
     assert (analyser["Lens mode"], analyser["Pass energy"]) == ("Angular30", ev(50))
@@ -119,7 +119,7 @@ def test_three_dimensions_with_a_run_mode(tmp_path: Path) -> None:
     assert (region["Axis 3"], region["Axis 3 first"]) == ("Photon Energy", ev(570))
 
 
-def test_a_table_of_motors_is_told_by_its_ends(tmp_path: Path) -> None:
+def test_a_table_of_motors_is_summarised_by_its_first_and_last_values(tmp_path: Path) -> None:
     table = "Name=Manipulator Scan\n\vX [mm]\vP\n\v1.0\v5\n\v1.0\v6\n\v1.0\v7\n"
     run = header_of(tmp_path, "a.txt", ses_text(run_mode=table)).metadata["Region 1 Ag3d"]["Run mode"]
     assert run == {
@@ -154,14 +154,14 @@ def test_encodings_and_line_ends(tmp_path: Path, encoding: str, end: str) -> Non
         ("", "is empty"),
     ],
 )
-def test_a_text_that_is_not_finished_says_so(tmp_path: Path, text: str, why: str) -> None:
+def test_an_unfinished_text_is_reported(tmp_path: Path, text: str, why: str) -> None:
     header = header_of(tmp_path, "Ag_0001.txt", text)
     assert not header.complete
     assert why in header.problems[0]
     assert header.problems[0].startswith("Ag_0001.txt: ")
 
 
-def test_a_text_of_somebody_else(tmp_path: Path) -> None:
+def test_a_text_of_another_program(tmp_path: Path) -> None:
     header = header_of(tmp_path, "notes.txt", "we moved the sample\n" * 5000)
     assert header.metadata == {}
     assert header.complete
@@ -259,7 +259,7 @@ def test_a_zip_with_several_regions(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "whole"), [("a.ibw", ses_wave()), ("a.pxt", packed([ses_wave()])), ("a.zip", ses_zip())]
 )
-def test_what_is_cut_off_is_not_complete(tmp_path: Path, name: str, whole: bytes) -> None:
+def test_truncated_files_are_not_complete(tmp_path: Path, name: str, whole: bytes) -> None:
     for length in (1, 10, 100, len(whole) // 2, len(whole) - 1):
         header = header_of(tmp_path, name, whole[:length])
         assert not header.complete, length
@@ -349,7 +349,7 @@ def test_another_comment_prefix(tmp_path: Path) -> None:
     assert header.complete
 
 
-def test_an_xy_that_is_not_finished_and_one_that_is_none(tmp_path: Path) -> None:
+def test_an_unfinished_xy_file_and_another_text(tmp_path: Path) -> None:
     whole = prodigy_xy().rstrip("\n")
     assert not header_of(tmp_path, "a.xy", whole[: whole.rindex("\n")], "prodigy").complete
     assert not header_of(tmp_path, "a.xy", whole.partition("# Cycle")[0], "prodigy").complete
@@ -407,12 +407,12 @@ def test_an_xml_of_specslab(tmp_path: Path) -> None:
     ("declared", "encoding"),
     [("", "utf-8"), ("", "latin-1"), (' encoding="ISO-8859-1"', "latin-1"), (' encoding="UTF-16"', "utf-16")],
 )
-def test_an_xml_in_whatever_encoding(tmp_path: Path, declared: str, encoding: str) -> None:
+def test_an_xml_in_any_encoding(tmp_path: Path, declared: str, encoding: str) -> None:
     header = header_of(tmp_path, "a.xml", prodigy_xml(("Schmeißer",), declared=declared).encode(encoding), "prodigy")
     assert header.title == "as loaded: Schmeißer"
 
 
-def test_an_xml_that_is_cut_off_or_damaged_is_read_so_far(tmp_path: Path) -> None:
+def test_a_truncated_or_damaged_xml_is_read_as_far_as_possible(tmp_path: Path) -> None:
     whole = prodigy_xml()
     cut = header_of(tmp_path, "a.xml", whole[:-100], "prodigy")
     assert not cut.complete
@@ -457,7 +457,7 @@ def test_an_sle(tmp_path: Path) -> None:
     assert sorted(file.name for file in tmp_path.iterdir()) == ["session.sle"]  # no journal, no lock
 
 
-def test_an_sle_that_is_cut_off_and_one_of_another_program(tmp_path: Path) -> None:
+def test_a_truncated_sle_and_one_of_another_program(tmp_path: Path) -> None:
     path = tmp_path / "session.sle"
     prodigy_sle(path)
     whole = path.read_bytes()
@@ -476,7 +476,7 @@ def test_no_reader_reads_nothing(tmp_path: Path) -> None:
         read("sess", [], LUND)
 
 
-def test_it_goes_into_a_message_with_units_that_scicat_converts(tmp_path: Path) -> None:
+def test_headers_fit_into_messages_with_units_that_scicat_converts(tmp_path: Path) -> None:
     text = header_of(tmp_path, "a.txt", ses_text(("Ag3d", "C1s"), slices=3)).metadata
     xml = header_of(tmp_path, "a.xml", prodigy_xml(), "prodigy").metadata
     for given in (text, xml):
@@ -489,7 +489,7 @@ def test_it_goes_into_a_message_with_units_that_scicat_converts(tmp_path: Path) 
         assert all(convertible(unit) for unit in units), units
 
 
-def test_many_regions_are_told_in_few_words(tmp_path: Path) -> None:
+def test_many_regions_are_summarised(tmp_path: Path) -> None:
     header = header_of(tmp_path, "a.txt", ses_text([f"R{number}" for number in range(59)] + ["last"] * 20))
     assert len(header.metadata) == 62
     assert header.metadata["Experiment"]["Number of regions"] == 79
@@ -544,7 +544,7 @@ def test_real_file_of_prodigy() -> None:
     assert header.metadata["Region 2 Fe2p"]["Energy step"] == ev(1)
 
 
-def test_the_parts_of_a_note_may_come_twice(tmp_path: Path) -> None:
+def test_sections_of_a_note_may_be_repeated(tmp_path: Path) -> None:
     """SES repeats the region's name; what comes first is told."""
     text = ses_text().replace(info(second=1), info(second=1) + "Pass Energy=99\n")
     assert header_of(tmp_path, "a.txt", text).metadata["Region 1 Ag3d"]["Pass energy"] == ev(50)

@@ -14,7 +14,7 @@ from tango_servers.common.background import ExclusiveCaller, call_with_timeout
 from tests.waiting import PATIENCE
 
 
-def test_what_hangs_is_left_to_itself_and_no_more_than_one_does() -> None:
+def test_a_hanging_call_is_abandoned_and_at_most_one_hangs() -> None:
     pool = ThreadPool("asking")
     hangs = threading.Event()
     asked = ExclusiveCaller(pool)
@@ -31,7 +31,7 @@ def test_what_hangs_is_left_to_itself_and_no_more_than_one_does() -> None:
     pool.stop(PATIENCE)
 
 
-def test_what_it_raises_is_the_callers() -> None:
+def test_exceptions_are_raised_in_the_caller() -> None:
     pool = ThreadPool("asking")
     with pytest.raises(ZeroDivisionError):
         call_with_timeout(pool, PATIENCE, lambda: 1 / 0)
@@ -51,7 +51,7 @@ def test_what_it_raises_is_the_callers() -> None:
         ({"client_ip": "something else", "client_pid": 12}, "process 12 on something else"),
     ],
 )
-def test_who_asks_as_far_as_tango_says(ident: dict[str, Any] | None, who: str) -> None:
+def test_the_caller_as_far_as_tango_knows(ident: dict[str, Any] | None, who: str) -> None:
     known = {"client_ident": True, "client_ip": "", "client_pid": 0, "java_main_class": ""}
     found = None if ident is None else SimpleNamespace(**{**known, **ident})
     device = SimpleNamespace(get_client_ident=lambda: found)

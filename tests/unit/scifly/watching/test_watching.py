@@ -110,7 +110,7 @@ def test_the_mounts_of_this_machine_are_read() -> None:
 
 
 @pytest.mark.parametrize("follow", [False, True])
-def test_fresh_says_what_stat_says(tmp_path: Path, follow: bool) -> None:
+def test_stat_now_equals_stat(tmp_path: Path, follow: bool) -> None:
     file = tmp_path / os.fsdecode(b"latin \xe5.txt")
     file.write_bytes(b"content")
     os.utime(file, ns=(0, -1_500_000_001))
@@ -126,7 +126,7 @@ def test_fresh_says_what_stat_says(tmp_path: Path, follow: bool) -> None:
         assert (said.is_file, said.is_folder) == (path == file or (follow and path == link), path == tmp_path)
 
 
-def test_fresh_raises_as_stat_does(tmp_path: Path) -> None:
+def test_stat_now_raises_like_stat(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match="nothing"):
         filesystem.stat_now(str(tmp_path / "nothing"))
 
@@ -145,7 +145,7 @@ def test_a_folder_is_not_listed_through_a_link_that_has_taken_its_name(tmp_path:
     assert raised.value.errno in (errno.ELOOP, errno.ENOTDIR)
 
 
-def test_who_writes_is_known_of_the_own_programs(tmp_path: Path) -> None:
+def test_open_files_of_the_own_programs_are_found(tmp_path: Path) -> None:
     names = [tmp_path / name for name in ("read", "write", "append", "both", "clo\nsed")]
     for name in names:
         name.touch()
@@ -163,7 +163,7 @@ def test_who_writes_is_known_of_the_own_programs(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("old", "new"), [("one/a", "two/a"), ("two/b", "one/b")])
-def test_a_folder_that_is_seen_at_its_new_place_first_is_still_heard(tmp_path: Path, old: str, new: str) -> None:
+def test_a_folder_that_is_first_seen_at_its_new_place_stays_subscribed(tmp_path: Path, old: str, new: str) -> None:
     """A full look finds it there, under the watch that it had at the old place, which is given up then."""
     for folder in ("one/a", "two/b"):
         (tmp_path / folder).mkdir(parents=True)

@@ -82,7 +82,7 @@ def office(tmp_path: Path, duo: UserOffice, token_file: Path) -> Office:
 # ------------------------------------------------------------------------ answers
 
 
-def test_a_proposal_has_all_that_the_office_says(office: Office) -> None:
+def test_a_proposal_has_all_fields_of_the_answer(office: Office) -> None:
     assert office.proposal("20250001") == Proposal(
         id="20250001",
         title="Swelling of fibres",
@@ -119,7 +119,9 @@ def test_another_facilitys_duo_is_understood_by_default(office: Office, duo: Use
     assert found.type == "Instrument Development"
 
 
-def test_the_token_goes_as_the_header_says(tmp_path: Path, duo: UserOffice, token_file: Path, office: Office) -> None:
+def test_the_token_is_sent_in_the_configured_header(
+    tmp_path: Path, duo: UserOffice, token_file: Path, office: Office
+) -> None:
     office.proposal("20250001")
     assert duo.headers["Authorization"] == f"Bearer {TOKEN}"
     file = settings(tmp_path, duo, 'header: "Cookie: SECRET={token}"')
@@ -128,7 +130,7 @@ def test_the_token_goes_as_the_header_says(tmp_path: Path, duo: UserOffice, toke
     assert "Authorization" not in duo.headers
 
 
-def test_a_password_of_netrc_is_not_put_in_its_place(
+def test_a_password_of_netrc_does_not_replace_the_token(
     office: Office, duo: UserOffice, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     netrc = tmp_path / "netrc"
@@ -138,14 +140,14 @@ def test_a_password_of_netrc_is_not_put_in_its_place(
     assert duo.headers["Authorization"] == f"Bearer {TOKEN}"
 
 
-def test_a_new_token_is_taken_up(office: Office, duo: UserOffice, token_file: Path) -> None:
+def test_a_new_token_is_used(office: Office, duo: UserOffice, token_file: Path) -> None:
     office.proposal("20250001")
     token_file.write_text("a-newer-token")
     office.proposal("20250001")
     assert duo.headers["Authorization"] == "Bearer a-newer-token"
 
 
-def test_the_questions_and_the_fields_are_settings(tmp_path: Path, duo: UserOffice, token_file: Path) -> None:
+def test_requests_and_fields_are_settings(tmp_path: Path, duo: UserOffice, token_file: Path) -> None:
     file = settings(
         tmp_path,
         duo,
@@ -310,7 +312,7 @@ def test_an_unknown_proposal(office: Office, duo: UserOffice, answer: Answer) ->
 
 
 @pytest.mark.parametrize("answer", [html(404), body(b"", 404), body(b"404 page not found\n", 404), html(410)])
-def test_a_404_without_json_may_be_a_proxys_and_what_was_known_stays_in_use(
+def test_a_404_without_json_may_be_a_proxys_and_the_stored_answer_is_used(
     office: Office, duo: UserOffice, tmp_path: Path, answer: Answer
 ) -> None:
     remembering = RememberingOffice(office, tmp_path / "memory.json")
@@ -346,7 +348,7 @@ def test_with_a_wrong_url_nothing_is_forgotten(
         ("http://[::1]:1/api", False),
     ],
 )
-def test_a_token_that_goes_unencrypted_is_warned_of_once(
+def test_an_unencrypted_token_is_warned_about_once(
     tmp_path: Path, token_file: Path, caplog: pytest.LogCaptureFixture, url: str, warned: bool
 ) -> None:
     file = tmp_path / "duo.yaml"
@@ -361,7 +363,7 @@ def test_a_token_that_goes_unencrypted_is_warned_of_once(
 
 
 @pytest.mark.parametrize("number", ["..", "../x", "a/b", "", "20250001?x", "a\nb", "ö"])
-def test_what_is_no_number_is_unknown_and_not_asked_for(office: Office, duo: UserOffice, number: str) -> None:
+def test_an_invalid_number_is_unknown_and_not_requested(office: Office, duo: UserOffice, number: str) -> None:
     with pytest.raises(UnknownProposal):
         office.proposal(number)
     assert duo.asked == []
@@ -440,9 +442,7 @@ def held(request: pytest.FixtureRequest) -> Iterator[Held]:
     found.release()
 
 
-def test_an_answer_that_takes_too_long_is_not_waited_for(
-    tmp_path: Path, duo: UserOffice, token_file: Path, held: Held
-) -> None:
+def test_a_slow_answer_is_not_waited_for(tmp_path: Path, duo: UserOffice, token_file: Path, held: Held) -> None:
     office = office_from(f"duo:{settings(tmp_path, duo, timeout=0.3)}")
     duo.does(ONE, held)
     with pytest.raises(OfficeUnavailable, match=r"within 0\.3 s"):
@@ -450,7 +450,7 @@ def test_an_answer_that_takes_too_long_is_not_waited_for(
     assert not held.released()
 
 
-def test_an_office_that_hangs_is_not_asked_over_and_over(
+def test_a_hanging_office_is_not_asked_repeatedly(
     tmp_path: Path, duo: UserOffice, token_file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked: list[str] = []
@@ -499,7 +499,7 @@ def test_an_office_that_hangs_is_not_asked_over_and_over(
         ({"principal": "Astrid"}, "pi_name: .*cannot be looked up in a text"),
     ],
 )
-def test_a_wrong_answer_is_told_with_its_field_and_used_for_nothing(
+def test_a_wrong_answer_is_reported_with_its_field_and_not_used(
     office: Office, duo: UserOffice, said: dict, says: str
 ) -> None:
     duo.says(ONE, {**DUO_PROPOSAL, **said})
@@ -508,7 +508,7 @@ def test_a_wrong_answer_is_told_with_its_field_and_used_for_nothing(
     assert str(caught.value).isprintable()
 
 
-def test_texts_for_people_hold_nothing_that_a_terminal_obeys(office: Office, duo: UserOffice) -> None:
+def test_texts_for_people_have_no_control_characters(office: Office, duo: UserOffice) -> None:
     duo.says(ONE, {**DUO_PROPOSAL, "title": "a\x1b[2J\u202eb\ud800\nc", "abstract": "x" * 100_000})
     found = office.proposal("20250001")
     assert found.title == "a [2J b c"
@@ -516,7 +516,7 @@ def test_texts_for_people_hold_nothing_that_a_terminal_obeys(office: Office, duo
     assert found.abstract.endswith("...")
 
 
-def test_what_the_office_does_not_know_yet_is_left_out(office: Office, duo: UserOffice) -> None:
+def test_missing_fields_are_left_out(office: Office, duo: UserOffice) -> None:
     unplanned = {"sessions": [{"start": None, "end": None}, {}], "principal": [], "samples": "", "participants": None}
     duo.says(ONE, {**DUO_PROPOSAL, **unplanned})
     found = office.proposal("20250001")
@@ -526,7 +526,7 @@ def test_what_the_office_does_not_know_yet_is_left_out(office: Office, duo: User
 # ------------------------------------------------------------------------- memory
 
 
-def test_while_it_refuses_us_the_answer_from_before_is_used_and_the_trouble_is_told(
+def test_while_it_refuses_access_the_stored_answer_is_used_and_the_trouble_is_reported(
     office: Office, duo: UserOffice, tmp_path: Path, token_file: Path
 ) -> None:
     remembering = RememberingOffice(office, tmp_path / "memory.json")
@@ -558,9 +558,7 @@ def test_a_list_does_not_replace_a_fuller_answer(office: Office, tmp_path: Path,
 
 
 @pytest.mark.parametrize("proxy", ["http://anna:proxy-password@127.0.0.1:9", "socks5://127.0.0.1:9"])
-def test_a_proxy_that_cannot_be_used_is_told_as_such(
-    office: Office, monkeypatch: pytest.MonkeyPatch, proxy: str
-) -> None:
+def test_an_unusable_proxy_is_reported(office: Office, monkeypatch: pytest.MonkeyPatch, proxy: str) -> None:
     monkeypatch.setenv("http_proxy", proxy)
     monkeypatch.setenv("no_proxy", "")
     with pytest.raises(OfficeUnavailable, match="the proxy that the environment names") as error:
@@ -568,7 +566,7 @@ def test_a_proxy_that_cannot_be_used_is_told_as_such(
     assert "password" not in str(error.value)
 
 
-def test_authorities_that_are_missing_are_told(
+def test_missing_certificate_authorities_are_reported(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, token_file: Path
 ) -> None:
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", "/nowhere/ca.pem")
@@ -633,7 +631,7 @@ def test_logs_hold_no_token(office: Office, duo: UserOffice, caplog: pytest.LogC
         ("- url\n", 1, "must be 'name: value' lines"),
     ],
 )
-def test_a_mistake_in_the_settings_is_told_with_file_line_and_field(
+def test_a_mistake_in_the_settings_is_reported_with_file_line_and_field(
     tmp_path: Path, text: str, line: int, says: str
 ) -> None:
     file = tmp_path / "duo.yaml"
@@ -646,7 +644,7 @@ def test_a_mistake_in_the_settings_is_told_with_file_line_and_field(
 
 
 @pytest.mark.parametrize("data", [b"", b"# only this\n", b"\xff", b"\x00", b"[" * 5000])
-def test_a_settings_file_that_says_nothing(tmp_path: Path, data: bytes) -> None:
+def test_an_empty_settings_file(tmp_path: Path, data: bytes) -> None:
     file = tmp_path / "duo.yaml"
     file.write_bytes(data)
     with pytest.raises(OfficeError, match=str(file)):
@@ -655,7 +653,7 @@ def test_a_settings_file_that_says_nothing(tmp_path: Path, data: bytes) -> None:
         office_from(f"duo:{tmp_path}/nowhere.yaml")
 
 
-def test_questions_at_the_same_time_get_their_own_answers(office: Office, duo: UserOffice) -> None:
+def test_simultaneous_requests_get_their_own_answers(office: Office, duo: UserOffice) -> None:
     numbers = [str(number) for number in range(20)]
     for number in numbers:
         duo.does(f"/proposals/{number}", body(json.dumps({**DUO_PROPOSAL, "propid": number}).encode()))

@@ -33,7 +33,7 @@ names = st.sampled_from([*DUO_PROPOSAL, "schedule", "authors", "members", "propr
 
 
 @given(st.dictionaries(names, values, max_size=8))
-def test_whatever_is_answered_a_proposal_or_an_error_comes_of_it(said: dict[str, Any]) -> None:
+def test_any_answer_gives_a_proposal_or_an_error(said: dict[str, Any]) -> None:
     try:
         found = READING.proposal({**DUO_PROPOSAL, **said})
     except UnusableAnswer:
@@ -47,7 +47,7 @@ def test_whatever_is_answered_a_proposal_or_an_error_comes_of_it(said: dict[str,
 
 
 @given(values)
-def test_whatever_is_listed_proposals_or_an_error_come_of_it(said: Any) -> None:
+def test_any_list_gives_proposals_or_an_error(said: Any) -> None:
     try:
         found = READING.listed(said, "cosaxs")
     except UnusableAnswer:
@@ -56,7 +56,7 @@ def test_whatever_is_listed_proposals_or_an_error_come_of_it(said: Any) -> None:
 
 
 @given(st.text())
-def test_whatever_is_written_a_path_or_an_error_comes_of_it(text: str) -> None:
+def test_any_text_gives_a_path_or_an_error(text: str) -> None:
     try:
         found = parse_part(text)
     except ValueError:
@@ -91,7 +91,7 @@ def test_paths_into_an_answer(path: str, found: list[Any]) -> None:
     assert AnswerPath(path).values(answer) == found
 
 
-def test_a_list_on_the_way_is_told_with_what_to_write() -> None:
+def test_a_list_inside_a_path_is_reported_with_the_right_form() -> None:
     with pytest.raises(UnusableAnswer, match=r"write e\[\] for each|in a list"):
         AnswerPath("d.e").values({"d": [{"e": 3}]})
 
@@ -114,7 +114,7 @@ def test_a_list_on_the_way_is_told_with_what_to_write() -> None:
         ("a\x00b", "a\x00b"),
     ],
 )
-def test_peoples_names_become_names_of_folders_and_hostile_ones_stay_what_they_are(said: str, name: str) -> None:
+def test_names_become_folder_names_and_hostile_ones_stay_unchanged(said: str, name: str) -> None:
     assert folder_name(said) == name
 
 

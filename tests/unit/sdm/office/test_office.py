@@ -55,7 +55,7 @@ def file(tmp_path: Path) -> Path:
     return path
 
 
-def test_a_proposal_has_all_that_the_file_says() -> None:
+def test_a_proposal_has_all_fields_of_the_file() -> None:
     found = YamlOffice(DEMO).proposal("20250001")
     assert found.title == "Swelling of cellulose fibres during drying"
     assert (found.pi_name, found.pi_email) == ("Astrid Lindqvist", "astrid.lindqvist@example.org")
@@ -124,7 +124,7 @@ def test_the_visit_of_a_day_is_the_one_that_began_last(day: date, visit: str) ->
         ("2025-03-08T12:00:00Z", "2 days ago"),
     ],
 )
-def test_the_age_of_an_answer_as_people_say_it(as_of: str, said: str) -> None:
+def test_the_age_of_an_answer_in_words(as_of: str, said: str) -> None:
     assert ago(as_of, datetime(2025, 3, 10, 12, 0, 10, tzinfo=UTC)) == said
 
 
@@ -218,7 +218,7 @@ def test_a_changed_file_is_read_again(file: Path) -> None:
         ("? [x]\n: y\n", 1, "?: a name must be plain text"),
     ],
 )
-def test_a_mistake_is_told_with_file_line_and_field(file: Path, text: str, line: int, says: str) -> None:
+def test_a_mistake_is_reported_with_file_line_and_field(file: Path, text: str, line: int, says: str) -> None:
     file.write_text(text)
     with pytest.raises(OfficeUnavailable) as caught:
         YamlOffice(file).proposals("cosaxs")
@@ -227,14 +227,14 @@ def test_a_mistake_is_told_with_file_line_and_field(file: Path, text: str, line:
 
 
 @pytest.mark.parametrize("data", [b"\xff\xfe", b"proposals: \x00", b"\x80"])
-def test_a_file_that_is_no_text_is_an_office_that_cannot_be_asked(file: Path, data: bytes) -> None:
+def test_a_binary_file_is_an_unavailable_office(file: Path, data: bytes) -> None:
     file.write_bytes(data)
     with pytest.raises(OfficeUnavailable):
         YamlOffice(file).proposals("cosaxs")
 
 
 @given(st.text(max_size=200))
-def test_whatever_is_in_the_file_only_our_errors_come(text: str) -> None:
+def test_any_file_raises_only_our_errors(text: str) -> None:
     try:
         proposals_of("proposals.yaml", text)
     except OfficeError:
@@ -287,7 +287,7 @@ def memory(tmp_path: Path) -> Path:
     return tmp_path / "state" / "proposals.json"
 
 
-def test_what_was_known_before_is_known_while_the_office_is_down(memory: Path) -> None:
+def test_stored_answers_are_used_while_the_office_is_down(memory: Path) -> None:
     fake = FakeOffice()
     first = RememberingOffice(fake, memory).proposal("1")
     assert first.as_of == ""
@@ -313,7 +313,7 @@ def test_a_proposal_that_the_office_no_longer_has_is_unknown(memory: Path) -> No
         office.proposal("1")
 
 
-def test_what_the_office_does_not_have_any_more_is_unknown_and_not_forgotten(memory: Path) -> None:
+def test_a_proposal_missing_at_the_office_is_unknown_but_stays_stored(memory: Path) -> None:
     fake = FakeOffice()
     office = RememberingOffice(fake, memory)
     office.proposal("1")
@@ -355,7 +355,7 @@ def test_processes_that_share_a_memory_lose_nothing(memory: Path) -> None:
     assert len(json.loads(memory.read_text())["the office"]) == 40
 
 
-def test_a_memory_that_another_process_does_not_let_go_of_is_not_waited_for(
+def test_a_file_locked_by_another_process_is_not_waited_for(
     memory: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("sdm.office.cache.LOCK_WAIT_SECONDS", 0.1)
@@ -370,7 +370,7 @@ def test_a_memory_that_another_process_does_not_let_go_of_is_not_waited_for(
     assert list(json.loads(memory.read_text())["the office"]) == ["1", "2"]
 
 
-def test_a_refusal_is_told_beside_what_was_known(memory: Path) -> None:
+def test_a_refusal_is_reported_with_the_stored_answer(memory: Path) -> None:
     fake = FakeOffice()
     office = RememberingOffice(fake, memory)
     fake.trouble = OfficeRefused("look at /etc/token")
@@ -414,7 +414,7 @@ def kept_as(**changes: object) -> str:
         *(kept_as(visits=[3]), kept_as(visits=[{"name": None}]), kept_as(visits=None)),
     ],
 )
-def test_a_memory_that_cannot_be_read_is_as_good_as_none(memory: Path, text: str) -> None:
+def test_an_unreadable_file_counts_as_empty(memory: Path, text: str) -> None:
     memory.parent.mkdir()
     memory.write_text(text)
     fake = FakeOffice()
@@ -426,7 +426,7 @@ def test_a_memory_that_cannot_be_read_is_as_good_as_none(memory: Path, text: str
     assert list(json.loads(memory.read_text())["the office"]) == ["1"]
 
 
-def test_what_another_office_said_is_not_what_this_one_says(memory: Path) -> None:
+def test_answers_of_another_office_are_not_used(memory: Path) -> None:
     fake, another = FakeOffice(), FakeOffice("another")
     another.known["1"] = replace(another.known["1"], title="another's")
     RememberingOffice(another, memory).proposal("1")
@@ -438,7 +438,7 @@ def test_what_another_office_said_is_not_what_this_one_says(memory: Path) -> Non
     assert RememberingOffice(another, memory).proposal("1").title == "another's"
 
 
-def test_a_list_that_says_less_still_makes_a_proposal_proprietary(memory: Path) -> None:
+def test_an_incomplete_list_still_makes_a_proposal_proprietary(memory: Path) -> None:
     fake = FakeOffice()
     office = RememberingOffice(fake, memory)
     office.proposal("1")
@@ -459,7 +459,7 @@ def test_a_wrong_beamline_by_an_old_answer_says_how_old_it_is(memory: Path) -> N
         proposal_at(office, "1", "balder")
 
 
-def test_a_memory_that_is_a_pipe_or_a_device_stays_what_it_is(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_pipe_or_a_device_is_not_replaced(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe)
     assert RememberingOffice(FakeOffice(), pipe).proposal("1").title == "first"

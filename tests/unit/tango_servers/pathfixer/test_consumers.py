@@ -34,7 +34,7 @@ class Late:
 
 
 @pytest.mark.parametrize(("shows", "away"), [(True, True), (True, False), (False, True)])
-def test_one_that_shows_it_late_gets_it_again_after_a_restart(
+def test_a_consumer_that_shows_the_path_late_gets_it_again_after_a_restart(
     monkeypatch: pytest.MonkeyPatch, shows: bool, away: bool
 ) -> None:
     late = Late()
@@ -55,7 +55,7 @@ def test_one_that_shows_it_late_gets_it_again_after_a_restart(
     assert distributor.report().refused == {}
 
 
-def test_without_a_path_nobody_is_told_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_a_path_nothing_is_sent(monkeypatch: pytest.MonkeyPatch) -> None:
     detector = Late()
     detector.shows = True
     monkeypatch.setattr(consumers.tango, "DeviceProxy", lambda _: detector)

@@ -113,7 +113,7 @@ def moments(seen: list[object]) -> list[object]:
     return [moment for moment, _ in groupby(one for one in seen if one is not None)]
 
 
-def test_state_and_status_are_of_the_proposal_that_is_read(desk: Desk) -> None:
+def test_state_and_status_belong_to_the_proposal_that_is_read(desk: Desk) -> None:
     """Also while the database is told of it, and where the one before was not all right."""
     desk.write("20250001")
     desk._upkeep.update_report(
@@ -130,7 +130,7 @@ def test_state_and_status_are_of_the_proposal_that_is_read(desk: Desk) -> None:
     assert "The visit becomes" not in desk.said[1]
 
 
-def test_what_is_taken_up_after_a_restart_is_in_use_and_no_more_said_not_to_be(desk: Desk) -> None:
+def test_a_restored_selection_is_in_use_and_no_longer_reported_as_missing(desk: Desk) -> None:
     desk._in_use = Selection("20250001", "20250310")
     desk._upkeep.update_report(not_restored="the office is closed")
     desk._publish()  # type: ignore[attr-defined]
@@ -142,7 +142,7 @@ def test_what_is_taken_up_after_a_restart_is_in_use_and_no_more_said_not_to_be(d
     assert moments(seen) == [before, ("20250001", "20250001", "STANDBY", ())]
 
 
-def test_a_visit_that_was_waited_for_is_in_use_and_waited_for_no_more(desk: Desk) -> None:
+def test_a_delayed_visit_is_in_use_and_no_longer_waited_for(desk: Desk) -> None:
     desk.write("20250001")
     desk._selector = replace(desk._selector, day=lambda: date(2025, 3, 11))
     desk._upkeep._selector = desk._selector
@@ -158,9 +158,7 @@ def test_a_visit_that_was_waited_for_is_in_use_and_waited_for_no_more(desk: Desk
 
 
 @pytest.mark.parametrize("why", ["it is away", ""])
-def test_a_device_is_being_handed_the_path_or_has_refused_it_or_has_it(
-    why: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_device_is_pending_or_has_refused_the_path_or_has_it(why: str, monkeypatch: pytest.MonkeyPatch) -> None:
     distributor = PathDistributor([Consumer("a/b/detector", attribute="FilePath")], lambda: None)
     (recipient,) = distributor._devices
     monkeypatch.setattr(recipient, "_write", lambda consumer, value: why)

@@ -26,7 +26,7 @@ from tests.waiting import PATIENCE
 
 
 @given(st.text())
-def test_what_is_taken_can_be_printed_and_is_short(value: str) -> None:
+def test_accepted_texts_are_printable_and_short(value: str) -> None:
     if value.isprintable() and len(value) <= properties.MAX_PATHFIXER_TEXT_LENGTH:
         assert properties.checked_text(value, "sample") == value.strip(" ")
     else:
@@ -36,7 +36,7 @@ def test_what_is_taken_can_be_printed_and_is_short(value: str) -> None:
         assert len(str(refused.value)) < 1000
 
 
-def test_what_is_far_too_long_is_not_said_again_in_full() -> None:
+def test_a_text_that_is_far_too_long_is_not_quoted_in_full() -> None:
     with pytest.raises(NameRefused) as refused:
         properties.checked_text("x" * 10_000_000, "sample")
     assert len(str(refused.value)) < 200
@@ -60,7 +60,7 @@ class Evil:
         return (TOUCHED.append, ("code has run",))
 
 
-def test_a_variable_is_read_from_an_environment_that_holds_anything() -> None:
+def test_a_variable_is_read_from_an_environment_with_any_objects() -> None:
     content = {
         "ScanDir": "/data",
         "ScanFile": ["a", "b"],
@@ -77,18 +77,18 @@ def test_a_variable_is_read_from_an_environment_that_holds_anything() -> None:
     assert repr(sardana_environment.decode_variable(encoded, "Other")) == "an object"
 
 
-def test_nothing_is_run_that_comes_with_it() -> None:
+def test_code_in_the_pickle_is_not_run() -> None:
     sardana_environment.decode_variable(("pickle", pickle.dumps({"new": {"ScanDir": "/data", "x": Evil()}})), "ScanDir")
     assert TOUCHED == []
 
 
 @pytest.mark.parametrize("content", [b"", b"\x80", pickle.dumps([1]), pickle.dumps({"old": {}})])
-def test_what_is_no_environment_is_said(content: bytes) -> None:
+def test_an_invalid_environment_is_an_error(content: bytes) -> None:
     with pytest.raises(ValueError, match="cannot be read"):
         sardana_environment.decode_variable(("pickle", content), "ScanDir")
 
 
-def test_what_is_set_is_what_sardana_reads() -> None:
+def test_sardana_reads_the_variable_that_was_written() -> None:
     kind, content = sardana_environment.encode_variable("ScanDir", "/data")
     assert (kind, pickle.loads(content)) == ("pickle", {"new": {"ScanDir": "/data"}})
 
@@ -111,7 +111,7 @@ def test_the_worst_makes_the_state(condition: Condition, ready: DevState, state:
     assert condition.status(ready).startswith(f"The device is in {state} state.")
 
 
-def test_the_worst_is_said_first() -> None:
+def test_the_worst_is_reported_first() -> None:
     lines = Condition(["f"], ["l"], ["r"]).status(DevState.STANDBY).splitlines()
     assert lines == ["The device is in FAULT state.", "f", "l", "r"]
 
@@ -142,7 +142,7 @@ def test_a_change_waits_for_the_one_before_but_not_for_ever(monkeypatch: pytest.
         assert [operation.what for operation in found.older_than(0.0)] == ["Sample 'b'"]
 
 
-def test_what_is_waited_for_is_known_while_it_is() -> None:
+def test_pending_operations_are_known_while_they_last() -> None:
     pending = PendingOperations()
 
     def asked() -> None:
@@ -175,7 +175,7 @@ class Hung:
         self._go_on.set()
 
 
-def test_calls_are_made_side_by_side_and_one_that_hangs_is_left_behind() -> None:
+def test_calls_are_made_in_parallel_and_a_hanging_one_is_abandoned() -> None:
     def fails() -> int:
         raise ValueError("no")
 
@@ -191,7 +191,7 @@ def test_calls_are_made_side_by_side_and_one_that_hangs_is_left_behind() -> None
     hung.release()
 
 
-def test_no_door_is_no_scan() -> None:
+def test_without_a_door_there_is_no_scan() -> None:
     found = Doors(["none"], ["macroserver/x/1"]).query()
     assert (found.running, found.unanswered) == ((), ())
     assert Doors([" "], []).query().running == ()
@@ -221,7 +221,7 @@ class Sardana:
         return "dserver/Sardana/x"
 
 
-def test_sardana_is_connected_to_once_and_anew_when_it_did_not_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_connections_to_sardana_are_kept_and_renewed_after_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(running_scans.tango, "DeviceProxy", Sardana)
     monkeypatch.setattr(running_scans, "DOOR_ANSWER_SECONDS", PATIENCE)
     Sardana.made, Sardana.away = [], False

@@ -81,7 +81,7 @@ def test_the_visit_of_a_day_is_the_offices_if_it_has_one() -> None:
     assert visit_on(PROPOSAL, date(2025, 9, 23)) == "20250923"
 
 
-def test_the_day_is_that_of_the_clock_on_the_wall(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_day_is_in_local_time(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(selection.time, "time", lambda: 1741561200.0)
     assert selection.today() == date.fromtimestamp(1741561200.0)
 
@@ -109,9 +109,7 @@ def test_an_office_that_is_back_is_asked_soon_also_after_a_write(desk: Desk) -> 
     assert proposal.as_of == ""
 
 
-def test_a_wish_to_check_that_comes_in_the_midst_of_a_check_is_not_lost(
-    desk: Desk, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_request_during_a_check_is_not_lost(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[float] = []
 
     def unwritable(_: Selector, __: Selection) -> str:
@@ -150,7 +148,7 @@ def test_a_door_that_hangs_does_not_keep_the_visit(desk: Desk) -> None:
     assert desk.upkeep.report.unanswered_doors == ()
 
 
-def test_a_door_that_hangs_at_a_restart_after_midnight_is_told(desk: Desk) -> None:
+def test_a_door_that_hangs_at_a_restart_after_midnight_is_reported(desk: Desk) -> None:
     desk.day = date(2025, 3, 11)
     desk.scans = RunningScans(unanswered=("door/x/1: no answer",))
     assert desk.upkeep.restore(Selection("20250001", "20250310")).visit == "20250311"
@@ -249,7 +247,7 @@ def test_the_samples_folder_in_one_that_was_set_by_hand_need_not_be_there(desk: 
     assert desk.upkeep.report.storage == f"{other} does not exist. Is the storage mounted?"
 
 
-def test_a_visit_that_cannot_be_begun_is_told_and_tried_again(desk: Desk) -> None:
+def test_a_visit_that_cannot_be_started_is_reported_and_retried(desk: Desk) -> None:
     desk.office.up = False
     desk.day = date(2025, 3, 11)
     assert desk.after(1.0).visit == "20250310"
@@ -273,7 +271,7 @@ def test_a_restart_after_midnight_keeps_the_visit_of_a_scan(desk: Desk, running:
     assert (found.visit, found.auto, found.sample) == (visit, True, "a")
 
 
-def test_what_a_client_has_written_meanwhile_is_not_replaced(desk: Desk) -> None:
+def test_a_clients_write_in_the_meantime_is_not_replaced(desk: Desk) -> None:
     desk.day = date(2025, 3, 11)
     written = replace(desk.in_use, sample="written")
     true_place = desk.selector.layout
@@ -288,7 +286,7 @@ def test_what_a_client_has_written_meanwhile_is_not_replaced(desk: Desk) -> None
     assert desk.in_use is written
 
 
-def test_a_folder_that_is_gone_is_made_again_and_a_storage_that_is_gone_is_told(desk: Desk, tmp_path: Path) -> None:
+def test_a_missing_folder_is_made_again_and_a_missing_storage_is_reported(desk: Desk, tmp_path: Path) -> None:
     Path(desk.in_use.path).rmdir()
     assert Path(desk.after(upkeep.UPKEEP_CHECK_SECONDS).path).is_dir()
     away = tmp_path / "away"
@@ -307,9 +305,7 @@ def test_modes_that_were_changed_on_purpose_stay(desk: Desk) -> None:
     assert Path(after.path).stat().st_mode & 0o7777 == 0o2750
 
 
-def test_a_storage_that_has_become_read_only_is_told_until_it_can_be_written(
-    desk: Desk, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_read_only_storage_is_reported_until_it_can_be_written(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     def mounted(path: object) -> os.statvfs_result:
         fields = list(true_statvfs(path))
         fields[8] |= os.ST_RDONLY  # f_flag
@@ -333,9 +329,7 @@ def test_a_storage_that_has_become_read_only_is_told_until_it_can_be_written(
 
 
 @pytest.mark.parametrize("which", ["raw", "beamline", "by hand"])
-def test_a_folder_that_may_not_be_written_is_told_but_for_one_that_was_set_by_hand(
-    which: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_read_only_folder_is_reported_unless_it_was_set_by_hand(which: str, monkeypatch: pytest.MonkeyPatch) -> None:
     root = Path(tempfile.mkdtemp(prefix="pathfixer-"))  # pytest's own is closed to other accounts
     try:
         desk = Desk(root, monkeypatch)
@@ -357,7 +351,7 @@ def test_a_folder_that_may_not_be_written_is_told_but_for_one_that_was_set_by_ha
         shutil.rmtree(root)
 
 
-def test_a_disk_that_is_broken_is_told(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_broken_disk_is_reported(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(*_: object, **__: object) -> None:
         raise OSError(errno.ESTALE, "Stale file handle", "/data/x")
 

@@ -17,7 +17,7 @@ def of(**lines: Any) -> SciFlyProperties:
     return settings_from(**{name: lines.get(name, ()) for name in names})
 
 
-def test_nothing_said_is_the_default() -> None:
+def test_empty_properties_are_the_defaults() -> None:
     found = of(profiles=["", " "], method=[""], folder=[" "])
     assert [profile.name for profile in found.profiles] == ["ses", "prodigy"]
     assert (found.method, found.catch_up, found.path_fixer, found.folder) == ("auto", DEFAULT_CATCH_UP_SECONDS, "", "")
@@ -55,7 +55,7 @@ def test_each_property_is_read() -> None:
         ({"profiles": ["ses", "{name: x}"]}, "Profiles, line 2: x: pattern is missing"),
     ],
 )
-def test_a_mistake_that_leaves_something_in_use_is_told(lines: dict[str, list[str]], said: str) -> None:
+def test_a_mistake_with_a_fallback_is_reported(lines: dict[str, list[str]], said: str) -> None:
     found = of(**lines)
     assert (found.wrong, len(found.problems)) == ((), 1)
     assert found.problems[0].startswith(said)
@@ -77,7 +77,7 @@ def test_a_mistake_that_leaves_something_in_use_is_told(lines: dict[str, list[st
         ({"profiles": ["# none"]}, "property Profiles: no line can be used, so no file is recorded"),
     ],
 )
-def test_a_mistake_that_keeps_it_from_working_is_told(lines: dict[str, list[str]], said: str) -> None:
+def test_a_mistake_that_prevents_the_work_is_reported(lines: dict[str, list[str]], said: str) -> None:
     found = of(**lines)
     assert len(found.wrong) == 1
     assert found.wrong[0].startswith(said)
