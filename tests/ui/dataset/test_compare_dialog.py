@@ -77,7 +77,7 @@ def test_only_what_differs_is_shown(qtbot: QtBot, scicat: SciCat, proposal: str,
     dialog.close()
 
 
-def test_it_says_so_if_nothing_differs(qtbot: QtBot, scicat: SciCat, proposal: str, compare: Open) -> None:
+def test_it_reports_that_nothing_differs(qtbot: QtBot, scicat: SciCat, proposal: str, compare: Open) -> None:
     for number in (1, 2):
         scicat.create_dataset(made(number, proposal))
     dialog = compare(2)
@@ -88,7 +88,7 @@ def test_it_says_so_if_nothing_differs(qtbot: QtBot, scicat: SciCat, proposal: s
     dialog.close()
 
 
-def test_it_is_copied_and_long_values_are_whole_on_demand(
+def test_it_can_be_copied_and_long_values_are_shown_in_full_on_demand(
     qtbot: QtBot, scicat: SciCat, proposal: str, compare: Open
 ) -> None:
     scicat.create_dataset(made(1, proposal))
@@ -142,7 +142,7 @@ def test_one_row_or_too_many_cannot_be_compared(
     assert "the 2 selected datasets" in action(scanLog).toolTip()
 
 
-def test_what_cannot_be_read_is_said_and_tried_again(
+def test_an_unreadable_dataset_is_reported_and_retried(
     qtbot: QtBot, scicat: SciCat, catalogue: Catalogue, proposal: str, compare: Open
 ) -> None:
     for number, energy in ((1, 12.4), (2, 7.1), (3, 12.4)):
@@ -177,7 +177,7 @@ class TestHanging:
         answered(qtbot, scanLog.calls)  # the answers come, and nobody is there for them
 
 
-def test_a_scan_that_the_catalogue_does_not_have_yet_is_said(
+def test_a_scan_that_is_not_in_the_catalogue_yet_is_reported(
     qtbot: QtBot, scanLog: ScanLog, scicat: SciCat, proposal: str, shown: Shown
 ) -> None:
     for number in (1, 2):

@@ -91,7 +91,7 @@ class TestAdding:
         shown = imaging.image(next(each["thumbnail"] for each in scicat.attachments(made["pid"])))
         assert (shown.width(), shown.height()) == (40, 30)
 
-    def test_one_that_waits_is_seen_in_its_cell(
+    def test_a_waiting_picture_is_shown_in_its_cell(
         self, qtbot: QtBot, scanLog: ScanLog, catalogue: Catalogue, made: Json, file: Path
     ) -> None:
         with failing(catalogue, {"method": "POST", "path": "attachments", "do": "answer", "status": 503}):
@@ -105,7 +105,7 @@ class TestAdding:
             qtbot.waitUntil(drawn_in_cell)
             assert [queued.edit.caption for queued in editing(scanLog).edits.pictures(made["pid"])] == [file.name]
 
-    def test_below_the_rows_nothing_is_taken(self, scanLog: ScanLog, made: Json, file: Path) -> None:
+    def test_a_drop_below_the_rows_is_refused(self, scanLog: ScanLog, made: Json, file: Path) -> None:
         assert not drop(scanLog, urls(file), Qt.QPoint(50, 400))
 
     def test_a_picture_is_pasted(self, qtbot: QtBot, scanLog: ScanLog, scicat: SciCat, made: Json) -> None:
@@ -131,7 +131,7 @@ class TestAdding:
             ("a.png", b"\x89PNG\r\n\x1a\n broken", "a.png"),
         ],
     )
-    def test_what_is_no_picture_is_refused_and_why(
+    def test_a_file_that_is_not_a_picture_is_refused_with_the_reason(
         self,
         qtbot: QtBot,
         scanLog: ScanLog,
@@ -164,7 +164,7 @@ class TestAdding:
 
 
 class TestShowing:
-    def test_a_thumbnail_comes_and_the_viewer_shows_all(
+    def test_a_thumbnail_appears_and_the_viewer_shows_all_pictures(
         self, qtbot: QtBot, scanLog: ScanLog, scicat: SciCat, proposal: str, shown: Shown
     ) -> None:
         dataset = scan(1, time.time() - 60, proposal=proposal)
@@ -219,7 +219,7 @@ class TestShowing:
 
 
 class TestImaging:
-    def test_a_small_picture_goes_as_it_is(self, tmp_path: Path) -> None:
+    def test_a_small_picture_is_sent_unchanged(self, tmp_path: Path) -> None:
         path = tmp_path / "a.gif"
         path.write_bytes(base64.b64decode("R0lGODlhAQABAIAAAP///wAAACH5BAAAAAAALAAAAAABAAEAAAICRAEAOw=="))
         assert imaging.fromFile(path) == imaging.uri(path.read_bytes(), "image/gif")
@@ -231,12 +231,12 @@ class TestImaging:
         assert uri.startswith("data:image/png;base64,")
         assert imaging.image(uri).size() == Qt.QSize(40, 30)
 
-    def test_what_is_too_large_becomes_smaller(self) -> None:
+    def test_a_picture_that_is_too_large_is_scaled_down(self) -> None:
         uri = imaging.fromImage(noise(2200))
         assert uri.startswith("data:image/jpeg;base64,")
         assert max(imaging.image(uri).width(), imaging.image(uri).height()) == imaging.MAX_SIDE_PIXELS
 
-    def test_what_unfolds_to_too_much_is_not_read(self, tmp_path: Path) -> None:
+    def test_a_picture_with_too_many_pixels_is_not_read(self, tmp_path: Path) -> None:
         import struct
         import zlib
 

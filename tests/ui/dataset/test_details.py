@@ -93,7 +93,7 @@ def log(qtbot: QtBot, scanLog: ScanLog, scicat: SciCat, proposal: str, dataset: 
 
 
 class TestSearch:
-    def test_it_finds_names_values_and_units_as_one_types(self, qtbot: QtBot, log: ScanLog) -> None:
+    def test_it_finds_names_values_and_units_while_typing(self, qtbot: QtBot, log: ScanLog) -> None:
         metadata = log.details.metadata
         qtbot.keyClick(log.table, Qt.Qt.Key_D, Qt.Qt.AltModifier)
         assert metadata.search.hasFocus()
@@ -120,7 +120,7 @@ class TestSearch:
         qtbot.keyClick(metadata.search, Qt.Qt.Key_Escape)
         assert not log.details.isVisible()
 
-    def test_enter_goes_from_one_to_the_next(self, qtbot: QtBot, log: ScanLog) -> None:
+    def test_enter_goes_to_the_next_match(self, qtbot: QtBot, log: ScanLog) -> None:
         metadata = log.details.metadata
         metadata.search.setFocus()
         qtbot.keyClicks(metadata.search, "machine")
@@ -132,7 +132,7 @@ class TestSearch:
         qtbot.keyClick(metadata.search, Qt.Qt.Key_Return, Qt.Qt.ShiftModifier)
         assert metadata.tree.currentItem().text(NAME) == "Orbit"
 
-    def test_what_belongs_to_a_value_is_found_in_it(self, qtbot: QtBot, log: ScanLog) -> None:
+    def test_the_extras_of_a_value_are_found(self, qtbot: QtBot, log: ScanLog) -> None:
         metadata = log.details.metadata
         qtbot.keyClicks(metadata.search, "305.98")
         assert visible(metadata.tree) == ["Sample environment", "Temperature", "mean"]
@@ -185,7 +185,9 @@ class TestFiles:
         ]
         scicat.add_files(pid, files)
 
-    def test_thousands_are_read_as_one_scrolls(self, qtbot: QtBot, log: ScanLog, scicat: SciCat, dataset: Json) -> None:
+    def test_thousands_are_read_while_scrolling(
+        self, qtbot: QtBot, log: ScanLog, scicat: SciCat, dataset: Json
+    ) -> None:
         page: FilesPage = pages(log).files
         for block in range(12):
             self.add(scicat, dataset["pid"], block * 500, 500)
@@ -220,7 +222,7 @@ class TestFiles:
         folder = dataset["sourceFolder"]
         assert Qt.QApplication.clipboard().text() == f"{folder}/eiger-000001.h5\n{folder}/eiger-000002.h5"
 
-    def test_none_are_said(self, qtbot: QtBot, log: ScanLog) -> None:
+    def test_no_files_are_reported(self, qtbot: QtBot, log: ScanLog) -> None:
         page = pages(log).files
         press_tab(qtbot, log, page)
         qtbot.waitUntil(lambda: page.state.label.text() == "No files are recorded")
@@ -237,7 +239,7 @@ class TestFiles:
         qtbot.waitUntil(lambda: page.files.rowCount() == 3)
         assert not page.state.button.isVisible()
 
-    def test_who_may_not_list_all_blocks_gets_those_of_the_dataset(
+    def test_without_the_right_to_list_all_blocks_those_of_the_dataset_are_read(
         self, qtbot: QtBot, log: ScanLog, scicat: SciCat, catalogue: Catalogue, dataset: Json
     ) -> None:
         page = pages(log).files
@@ -246,7 +248,7 @@ class TestFiles:
             press_tab(qtbot, log, page)
             qtbot.waitUntil(lambda: page.files.rowCount() == 3)
 
-    def test_the_window_lives_while_the_catalogue_hangs(
+    def test_the_window_responds_while_the_catalogue_hangs(
         self, qtbot: QtBot, scanLog: ScanLog, catalogue: Catalogue, proposal: str, dataset: Json, shown: Shown
     ) -> None:
         held = Held(catalogue)
@@ -378,7 +380,7 @@ class TellingServer:
 
 
 class TestHistory:
-    def test_who_made_it_and_changed_it_last(
+    def test_the_creator_and_the_last_editor_are_shown(
         self, qtbot: QtBot, log: ScanLog, scicat: SciCat, catalogue: Catalogue, dataset: Json
     ) -> None:
         page: HistoryPage = pages(log).history
@@ -413,7 +415,7 @@ class TestHistory:
         page.show()
         return page
 
-    def test_the_changes_that_the_server_tells(self, qtbot: QtBot, server: TellingServer, page: HistoryPage) -> None:
+    def test_the_changes_that_the_server_reports(self, qtbot: QtBot, server: TellingServer, page: HistoryPage) -> None:
         server.items = [
             {
                 "timestamp": iso(1.7e9),
@@ -441,7 +443,7 @@ class TestHistory:
         assert whole.text.toPlainText().count("2") == 100
         whole.close()
 
-    def test_who_may_not_see_them_is_told_why_and_asked_for_no_more(
+    def test_without_the_right_to_see_them_the_reason_is_shown_and_they_are_not_requested_again(
         self, qtbot: QtBot, server: TellingServer, page: HistoryPage, calls: Calls
     ) -> None:
         server.status = 403
@@ -453,7 +455,7 @@ class TestHistory:
         answered(qtbot, calls)
         assert server.asked == asked
 
-    def test_what_v3_tells_of_the_dataset_needs_no_call(self, server: TellingServer, page: HistoryPage) -> None:
+    def test_the_history_in_the_dataset_needs_no_call(self, server: TellingServer, page: HistoryPage) -> None:
         told = [{"updatedAt": iso(1.7e9), "updatedBy": "ada", "comment": {"previousValue": "a", "currentValue": "b"}}]
         page.setDataset({"pid": "p/1", "updatedAt": "2", "history": told})
         assert page.table.item(0, AFTER).text() == "b"
@@ -494,7 +496,7 @@ class TestScicatLink:
         log.setFrontend("https://scicat.example.org")
         assert log.scans.index(0, place).data().startswith("https://scicat.example.org/datasets/")
 
-    def test_without_a_browser_the_address_is_said(
+    def test_without_a_browser_the_address_is_shown(
         self, qtbot: QtBot, log: ScanLog, dataset: Json, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(Qt.QDesktopServices, "openUrl", lambda url: False)

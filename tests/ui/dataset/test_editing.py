@@ -69,9 +69,7 @@ class TestRating:
         qtbot.waitUntil(lambda: there(scicat, made["pid"])["dataQualityMetrics"] == rating)
         assert not scanLog.table.selectionModel().hasSelection()
 
-    def test_the_same_click_again_takes_it_away(
-        self, qtbot: QtBot, scanLog: ScanLog, scicat: SciCat, made: Json
-    ) -> None:
+    def test_the_same_click_again_removes_it(self, qtbot: QtBot, scanLog: ScanLog, scicat: SciCat, made: Json) -> None:
         rate(qtbot, scanLog, 1.0)
         qtbot.waitUntil(lambda: there(scicat, made["pid"])["dataQualityMetrics"] == 0)
 
@@ -83,12 +81,12 @@ class TestRating:
         qtbot.keyClicks(scanLog.table, key)
         qtbot.waitUntil(lambda: there(scicat, made["pid"])["dataQualityMetrics"] == rating)
 
-    def test_delete_takes_it_away(self, qtbot: QtBot, scanLog: ScanLog, scicat: SciCat, made: Json) -> None:
+    def test_delete_removes_it(self, qtbot: QtBot, scanLog: ScanLog, scicat: SciCat, made: Json) -> None:
         scanLog.table.setCurrentIndex(cell(scanLog, "dataQualityMetrics"))
         qtbot.keyClick(scanLog.table, Qt.Qt.Key_Delete)
         qtbot.waitUntil(lambda: there(scicat, made["pid"])["dataQualityMetrics"] == 0)
 
-    def test_beside_the_stars_a_click_selects_the_row(
+    def test_a_click_beside_the_stars_selects_the_row(
         self, qtbot: QtBot, scanLog: ScanLog, scicat: SciCat, made: Json
     ) -> None:
         area = place(scanLog, "dataQualityMetrics")
@@ -132,7 +130,7 @@ class TestComment:
         qtbot.waitUntil(lambda: scanLog.table.selectionModel().hasSelection())
         assert scanLog.details.isVisible()
 
-    def test_escape_leaves_it(self, qtbot: QtBot, scanLog: ScanLog, made: Json) -> None:
+    def test_escape_keeps_the_comment(self, qtbot: QtBot, scanLog: ScanLog, made: Json) -> None:
         scanLog.table.setCurrentIndex(cell(scanLog, "comment"))
         qtbot.keyClick(scanLog.table, Qt.Qt.Key_Return)
         qtbot.keyClicks(editor(scanLog), "nothing")
@@ -140,7 +138,7 @@ class TestComment:
         qtbot.waitUntil(lambda: not scanLog.table.findChildren(CommentField))
         assert not editing(scanLog).edits.unsent
 
-    def test_what_is_being_typed_stays_when_the_row_changes(
+    def test_typed_text_stays_when_the_row_changes(
         self, qtbot: QtBot, scanLog: ScanLog, scicat: SciCat, made: Json
     ) -> None:
         scanLog.table.setCurrentIndex(cell(scanLog, "comment"))
@@ -150,7 +148,7 @@ class TestComment:
         qtbot.waitUntil(lambda: "★★★" in str(cell(scanLog, "dataQualityMetrics").data()))
         assert editor(scanLog).toPlainText() == "as it was and is"
 
-    def test_what_was_typed_is_kept_when_all_rows_are_read_anew(
+    def test_typed_text_is_kept_when_all_rows_are_read_again(
         self, qtbot: QtBot, scanLog: ScanLog, scicat: SciCat, made: Json
     ) -> None:
         scanLog.table.setCurrentIndex(cell(scanLog, "comment"))
@@ -159,7 +157,7 @@ class TestComment:
         scanLog.scans.clear()
         qtbot.waitUntil(lambda: there(scicat, made["pid"])["comment"] == "as it was too")
 
-    def test_of_several_quick_ones_the_last_stays(
+    def test_of_several_quick_edits_the_last_stays(
         self, qtbot: QtBot, scanLog: ScanLog, scicat: SciCat, made: Json, state_home: Path
     ) -> None:
         for number in range(5):
@@ -185,7 +183,7 @@ class TestAway:
         qtbot.waitUntil(lambda: editing(scanLog).notice.isHidden())
 
     @pytest.mark.parametrize("deed", ["answer_after", "cut_after", "hang", "html"])
-    def test_whatever_answers_it_is_written_in_the_end(
+    def test_it_is_written_in_the_end_after_any_error(
         self, qtbot: QtBot, scanLog: ScanLog, scicat: SciCat, catalogue: Catalogue, made: Json, deed: str
     ) -> None:
         timeout = 2.0 if deed == "hang" else PATIENCE
@@ -199,7 +197,7 @@ class TestAway:
         assert there(scicat, made["pid"])["comment"] == "in spite of all"
         assert editing(scanLog).conflict is None
 
-    def test_an_edit_outlives_the_window(
+    def test_an_edit_survives_the_window(
         self, qtbot: QtBot, scanLog: ScanLog, scicat: SciCat, catalogue: Catalogue, made: Json
     ) -> None:
         with failing(catalogue, {"do": "cut", "method": "PATCH"}):
@@ -213,7 +211,7 @@ class TestAway:
         qtbot.waitUntil(lambda: there(scicat, made["pid"])["comment"] == "from an earlier window")
         again.close()
 
-    def test_an_edit_outlives_a_killed_process(
+    def test_an_edit_survives_a_killed_process(
         self, qtbot: QtBot, scanLog: ScanLog, scicat: SciCat, made: Json, state_home: Path
     ) -> None:
         script = [sys.executable, "-c", KILLED, scicat.base_url, json.dumps(made)]
@@ -228,7 +226,7 @@ class TestAway:
         qtbot.waitUntil(lambda: there(scicat, made["pid"])["comment"] == "before it was killed")
         again.close()
 
-    def test_an_edit_that_cannot_be_kept_is_sent_all_the_same(
+    def test_an_edit_that_cannot_be_saved_on_disk_is_still_sent(
         self, qtbot: QtBot, scanLog: ScanLog, scicat: SciCat, made: Json, state_home: Path
     ) -> None:
         (state_home / "scanlog").mkdir(parents=True, exist_ok=True)
@@ -238,7 +236,7 @@ class TestAway:
 
 
 class TestUndone:
-    def test_a_write_of_metadata_that_undoes_a_comment_is_made_good(
+    def test_a_comment_undone_by_a_write_of_metadata_is_written_again(
         self, qtbot: QtBot, scanLog: ScanLog, scicat: SciCat, made: Json
     ) -> None:
         undone: list[object] = []
@@ -287,7 +285,7 @@ class TestTwoPeople:
         qtbot.waitUntil(lambda: outbox(state_home) == [])
         assert not editing(scanLog).edits.unsent
 
-    def test_it_can_be_decided_later(
+    def test_the_decision_can_be_postponed(
         self, qtbot: QtBot, scanLog: ScanLog, scicat: SciCat, made: Json, state_home: Path, conflict: ConflictDialog
     ) -> None:
         qtbot.keyClick(conflict, Qt.Qt.Key_Escape)
@@ -300,7 +298,7 @@ class TestTwoPeople:
         qtbot.mouseClick(again.mine, Qt.Qt.LeftButton)
         qtbot.waitUntil(lambda: there(scicat, made["pid"])["comment"] == "mine")
 
-    def test_a_rating_is_one_or_the_other(
+    def test_a_conflict_of_ratings_offers_both(
         self, qtbot: QtBot, scanLog: ScanLog, scicat: SciCat, catalogue: Catalogue, made: Json
     ) -> None:
         # So that what the other one wrote is not shown before.
@@ -314,7 +312,7 @@ class TestTwoPeople:
         qtbot.mouseClick(dialog.mine, Qt.Qt.LeftButton)
         qtbot.waitUntil(lambda: there(scicat, made["pid"])["dataQualityMetrics"] == 3)
 
-    def test_somebody_who_changes_another_field_is_in_nobodys_way(
+    def test_a_change_of_another_field_is_no_conflict(
         self, qtbot: QtBot, scanLog: ScanLog, scicat: SciCat, made: Json
     ) -> None:
         scanLog.table.setCurrentIndex(cell(scanLog, "comment"))
@@ -327,7 +325,7 @@ class TestTwoPeople:
 
 
 class TestRights:
-    def test_who_may_not_write_is_told_why(
+    def test_without_the_right_to_write_the_reason_is_shown(
         self, qtbot: QtBot, scanLog: ScanLog, scicat: SciCat, catalogue: Catalogue, proposal: str, shown: Shown
     ) -> None:
         need_users(USER1, USER2)

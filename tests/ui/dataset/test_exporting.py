@@ -110,7 +110,7 @@ class TestClipboard:
         expected = ["Rating", *(title for title in titles if title not in ("Rating", "Command", "Picture"))]
         assert clipboard.text().splitlines()[0].split("\t") == expected
 
-    def test_nothing_selected_is_said(self, qtbot: QtBot, log: ScanLog, part: Exporting) -> None:
+    def test_an_empty_selection_is_reported(self, qtbot: QtBot, log: ScanLog, part: Exporting) -> None:
         press(qtbot, log, Qt.Qt.Key_C)
         assert part.note.text() == "No row is selected"
         assert part.note.isVisible()
@@ -156,7 +156,7 @@ class TestFiles:
         qtbot.waitUntil(lambda: "2 rows are in" in dialog.message.text())
         assert (tmp_path / "two.csv").read_text("utf-8-sig").count("=row") == 2
 
-    def test_the_format_gives_the_ending_and_pictures_go_along(
+    def test_the_format_sets_the_suffix_and_pictures_are_included(
         self, qtbot: QtBot, save: SaveDialog, tmp_path: Path, scicat: SciCat, made: list[Json]
     ) -> None:
         scicat.attach(made[0]["pid"], made[0]["ownerGroup"], "a plot", plot())
@@ -195,14 +195,14 @@ class TestFiles:
         assert sorted(named[0]["Picture"].split(", ")) == ["a plot", "scan-11-2.png"]
         assert {row["Picture"] for row in named[1:]} == {""}
 
-    def test_what_would_be_replaced_is_said(self, qtbot: QtBot, save: SaveDialog, tmp_path: Path) -> None:
+    def test_a_file_that_would_be_replaced_is_reported(self, qtbot: QtBot, save: SaveDialog, tmp_path: Path) -> None:
         (tmp_path / "old.csv").write_text("old")
         typed(qtbot, save.file, str(tmp_path / "old.csv"))
         assert save.note.text() == "old.csv exists already and will be replaced."
         typed(qtbot, save.file, str(tmp_path / "new.csv"))
         assert not save.note.isVisible()
 
-    def test_a_folder_that_is_not_there_is_told(self, qtbot: QtBot, save: SaveDialog, tmp_path: Path) -> None:
+    def test_a_missing_folder_is_reported(self, qtbot: QtBot, save: SaveDialog, tmp_path: Path) -> None:
         typed(qtbot, save.file, str(tmp_path / "no" / "rows.csv"))
         qtbot.keyClick(save.file, Qt.Qt.Key_Return)
         qtbot.waitUntil(lambda: "cannot be written" in save.message.text())
@@ -276,7 +276,7 @@ class TestMany:
         return scanLog
 
     @pytest.mark.parametrize("key", [Qt.Qt.Key_A, None])
-    def test_selected_or_not_all_of_them_are_saved(
+    def test_all_rows_are_saved_with_and_without_a_selection(
         self, qtbot: QtBot, many: ScanLog, tmp_path: Path, key: int | None
     ) -> None:
         if key is not None:
@@ -318,7 +318,7 @@ class TestAway:
         qtbot.waitUntil(lambda: dialog.message.text() == why)
         assert [path for path in tmp_path.iterdir() if path.is_file()] == []
 
-    def test_what_is_in_the_table_can_be_copied(self, qtbot: QtBot, cut: ScanLog, clipboard: Qt.QClipboard) -> None:
+    def test_rows_in_memory_can_be_copied(self, qtbot: QtBot, cut: ScanLog, clipboard: Qt.QClipboard) -> None:
         click_row(qtbot, cut, 2)
         press(qtbot, cut, Qt.Qt.Key_C)
         qtbot.waitUntil(lambda: "=row 9" in clipboard.text())
@@ -391,7 +391,7 @@ class TestElogy:
         assert [file["filename"][:9] for file in entry["attachments"]] == ["scan-10-1"]
         assert f"/logbooks/2/entries/{entry['id']}/" in elogy.message.text()
 
-    def test_never_twice(self, qtbot: QtBot, elogy: ElogyDialog, server: Server) -> None:
+    def test_rows_are_never_exported_twice(self, qtbot: QtBot, elogy: ElogyDialog, server: Server) -> None:
         choose_author(qtbot, elogy, "ada")
         for text in ("The rows are in", "in <a href"), ("already", "are in"):
             qtbot.mouseClick(elogy.go, Qt.Qt.LeftButton)
@@ -443,7 +443,7 @@ class TestElogy:
         assert [author.login for author in elogy.authors.authors()] == ["grace"]
         assert elogy.authors.search.text() == ""
 
-    def test_an_author_is_taken_away_by_a_key(self, qtbot: QtBot, elogy: ElogyDialog) -> None:
+    def test_an_author_is_removed_by_a_key(self, qtbot: QtBot, elogy: ElogyDialog) -> None:
         choose_author(qtbot, elogy, "ada")
         elogy.authors.list.setCurrentRow(0)
         elogy.authors.list.setFocus()
@@ -451,7 +451,7 @@ class TestElogy:
         assert elogy.authors.authors() == []
         assert not elogy.go.isEnabled()
 
-    def test_enter_in_the_search_takes_the_name_and_exports_nothing(
+    def test_enter_in_the_search_adds_the_name_and_exports_nothing(
         self, qtbot: QtBot, elogy: ElogyDialog, server: Server
     ) -> None:
         qtbot.keyClicks(elogy.authors.search, "Visiting Scientist")
@@ -463,7 +463,7 @@ class TestElogy:
         qtbot.waitUntil(lambda: "The rows are in" in elogy.message.text())  # by now, and not already
         assert len(entries(server)) == 1
 
-    def test_a_lock_is_told(
+    def test_a_lock_is_reported(
         self, qtbot: QtBot, elogy: ElogyDialog, server: Server, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr("taurus_widgets.scanlog.exporting.elogy_entry.MAX_APPEND_TRIES", 1)
@@ -493,7 +493,9 @@ class TestElogy:
         qtbot.waitUntil(lambda: again.logbooks.current() is not None)
         assert again.logbooks.current().id == 2  # type: ignore[union-attr]
 
-    def test_elogy_away_is_told_and_the_window_answers(self, qtbot: QtBot, log: ScanLog, part: Exporting) -> None:
+    def test_an_unavailable_elogy_is_reported_and_the_window_responds(
+        self, qtbot: QtBot, log: ScanLog, part: Exporting
+    ) -> None:
         part.setElogy("http://127.0.0.1:9")
         press(qtbot, log, Qt.Qt.Key_E)
         dialog = part.dialog

@@ -29,7 +29,7 @@ def outbox(tmp_path: Path) -> Outbox:
 class TestDisk:
     @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=50)
     @given(value=st.one_of(st.text(st.characters(exclude_categories=["Cs"])), st.floats(0, 3)), title=st.text("aä\n/"))
-    def test_what_is_put_is_there(self, outbox: Outbox, value: str | float, title: str) -> None:
+    def test_a_saved_edit_is_there(self, outbox: Outbox, value: str | float, title: str) -> None:
         edit = Edit(EDIT.catalogue, EDIT.username, EDIT.pid, COMMENT, value, (None, 1.5, "x"), title=title)
         outbox.put(edit)
         assert edit in outbox.edits()
@@ -51,19 +51,19 @@ class TestDisk:
         "text",
         ["", "{", "[]", '{"format": 2}', '{"format": 1, "key": "../x"}', '{"format": 1, "pid": 1, "before": []}'],
     )
-    def test_what_is_no_edit_is_left_alone(self, outbox: Outbox, tmp_path: Path, text: str) -> None:
+    def test_other_files_are_left_alone(self, outbox: Outbox, tmp_path: Path, text: str) -> None:
         outbox.put(EDIT)
         wrong = tmp_path / "outbox" / "wrong.json"
         wrong.write_text(text, "utf-8")
         assert outbox.edits() == [EDIT]
         assert wrong.exists()
 
-    def test_a_file_cannot_name_another_place(self, outbox: Outbox, tmp_path: Path) -> None:
+    def test_a_file_cannot_name_another_path(self, outbox: Outbox, tmp_path: Path) -> None:
         outbox.put(replace(EDIT, key="mine"))
         (tmp_path / "outbox" / "mine.json").rename(tmp_path / "outbox" / "other.json")
         assert outbox.edits() == []
 
-    def test_no_folder_is_no_edits(self, outbox: Outbox) -> None:
+    def test_without_a_folder_there_are_no_edits(self, outbox: Outbox) -> None:
         assert outbox.edits() == []
 
     def test_one_window_at_a_time_sends_it(self, outbox: Outbox, tmp_path: Path) -> None:
@@ -115,12 +115,12 @@ class TestSending:
         assert changed <= {"comment", "updatedAt", "updatedBy"}
         assert len(server.writes()) == 1
 
-    def test_what_is_there_is_not_written_again(self, server: FakeServer) -> None:
+    def test_a_value_that_is_there_is_not_written_again(self, server: FakeServer) -> None:
         edit = self.edit(server, value="old")
         assert isinstance(send(server.client(), edit), EditSent)
         assert server.writes() == []
 
-    def test_what_somebody_else_wrote_is_left(self, server: FakeServer) -> None:
+    def test_another_persons_value_is_not_replaced(self, server: FakeServer) -> None:
         edit = self.edit(server, before=("older",))
         answer = send(server.client(), edit)
         assert isinstance(answer, EditConflict)
@@ -128,7 +128,7 @@ class TestSending:
         assert server.writes() == []
 
     @pytest.mark.parametrize("times", [1, 3])
-    def test_what_is_undone_is_written_again(self, server: FakeServer, times: int) -> None:
+    def test_an_undone_edit_is_written_again(self, server: FakeServer, times: int) -> None:
         edit = self.edit(server)
         left = [times]
 
@@ -141,7 +141,7 @@ class TestSending:
         assert isinstance(send(server.client(), edit), EditSent)
         assert server.shown(edit.pid)["comment"] == "new"
 
-    def test_somebody_who_is_quicker_is_seen(self, server: FakeServer) -> None:
+    def test_a_faster_edit_by_somebody_else_is_noticed(self, server: FakeServer) -> None:
         edit = self.edit(server)
         client, other = server.client(), server.client()
 

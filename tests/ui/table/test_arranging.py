@@ -103,9 +103,7 @@ class TestHeader:
         assert keys(filled) == [key for key in USUAL if key != "points"]
         assert filled.query == query  # the click did not sort
 
-    def test_a_cross_that_is_left_before_the_button_is_let_go_hides_nothing(
-        self, qtbot: QtBot, filled: ScanLog
-    ) -> None:
+    def test_a_cross_left_before_the_button_is_released_hides_nothing(self, qtbot: QtBot, filled: ScanLog) -> None:
         header = header_of(filled)
         cross = header.closeRect(section(filled, "points")).center()
         qtbot.mousePress(header.viewport(), Qt.Qt.LeftButton, pos=cross)
@@ -126,7 +124,7 @@ class TestHeader:
         columns_of(filled).resetLayout()
         assert header.height() == low
 
-    def test_a_column_that_was_sized_keeps_its_width_when_others_come_and_go(
+    def test_a_resized_column_keeps_its_width_when_others_are_added_or_removed(
         self, qtbot: QtBot, filled: ScanLog
     ) -> None:
         header = header_of(filled)
@@ -177,7 +175,7 @@ class TestKept:
         qtbot.waitUntil(lambda: "Optics/Energy" in columns_of(scanLog).available.found)
         assert keys(scanLog) == [*USUAL[:-1], "Optics/Energy", USUAL[-1]]
 
-    def test_a_file_that_cannot_be_understood_is_said_and_left(
+    def test_an_invalid_file_is_reported_and_not_changed(
         self, filled: ScanLog, settings: Path, again: Callable[[], ScanLog]
     ) -> None:
         settings.parent.mkdir(parents=True, exist_ok=True)
@@ -207,7 +205,7 @@ class TestLayouts:
         chosen.trigger()
         assert keys(filled) == ["title"]
 
-    def test_a_name_that_is_taken_is_asked_for_again(self, filled: ScanLog, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_a_used_name_is_asked_for_again(self, filled: ScanLog, monkeypatch: pytest.MonkeyPatch) -> None:
         self.answer(monkeypatch, STANDARD, " Night  shift ")
         columns_of(filled).new.trigger()
         columns_of(filled).menu.aboutToShow.emit()
@@ -245,7 +243,7 @@ class TestLayouts:
         assert header.sectionSize(section(filled, "points")) == before["points"]
         assert "title" in filled.table.chosenWidths()
 
-    def test_reset_brings_the_usual_columns_and_widths(self, filled: ScanLog) -> None:
+    def test_reset_restores_the_default_columns_and_widths(self, filled: ScanLog) -> None:
         part, header = columns_of(filled), header_of(filled)
         usual = header.sectionSize(section(filled, "title"))
         header.resizeSection(section(filled, "title"), usual + 80)
@@ -270,7 +268,7 @@ class TestChooser:
         items = [group.child(row) for group in groups for row in range(group.childCount())]
         return {item.data(NAME, KEY_ROLE): item for item in items if not item.isHidden()}
 
-    def test_what_is_there_is_searched_ticked_and_shown(
+    def test_available_fields_are_searched_ticked_and_shown(
         self, qtbot: QtBot, filled: ScanLog, chooser: ColumnChooser
     ) -> None:
         qtbot.keyClicks(chooser.search, "optics energy")
@@ -292,7 +290,7 @@ class TestChooser:
         current = self.offered(chooser)["Machine/Ring current"]
         assert [current.text(place) for place in range(3)] == ["Ring current", "mA", "500.083"]
 
-    def test_columns_go_by_keyboard(self, qtbot: QtBot, filled: ScanLog, chooser: ColumnChooser) -> None:
+    def test_columns_are_removed_by_keyboard(self, qtbot: QtBot, filled: ScanLog, chooser: ColumnChooser) -> None:
         chooser.shown.setFocus()
         chooser.shown.setCurrentRow(0)
         qtbot.keyClick(chooser.shown, Qt.Qt.Key_Delete)
@@ -308,7 +306,7 @@ class TestChooser:
         qtbot.keyClick(chooser, Qt.Qt.Key_Escape)
         assert keys(filled) == USUAL
 
-    def test_what_only_old_datasets_have_is_found_by_typing(
+    def test_fields_of_old_datasets_are_found_by_typing(
         self, qtbot: QtBot, filled: ScanLog, scicat: SciCat, proposal: str, chooser: ColumnChooser
     ) -> None:
         old = scan(0, time.time() - 9e6, proposal=proposal)
@@ -338,7 +336,7 @@ class TestChooser:
         )
 
 
-def test_the_chooser_of_a_catalogue_that_is_away_says_so(qtbot: QtBot, scanLog: ScanLog) -> None:
+def test_the_chooser_reports_that_the_catalogue_is_unavailable(qtbot: QtBot, scanLog: ScanLog) -> None:
     scanLog.setCatalogue(SciCat("http://127.0.0.1:9"))
     chooser = columns_of(scanLog).openChooser()
     qtbot.waitUntil(lambda: "does not answer" in chooser.message.text())
@@ -357,7 +355,7 @@ class TestFailingCatalogue:
         yield tell
         scicat.call("DELETE", "/embedded/faults")
 
-    def test_names_that_cannot_be_had_are_said_and_those_of_the_rows_are_there(
+    def test_unreadable_names_are_reported_and_those_of_the_rows_are_there(
         self, qtbot: QtBot, filled: ScanLog, fail: Callable[..., None]
     ) -> None:
         fail({"path": "metadataKeys", "do": "answer", "status": 500})
@@ -371,7 +369,7 @@ class TestHangingCatalogue:
     def scicat(self, catalogue: Catalogue) -> Held:
         return Held(catalogue)
 
-    def test_it_does_not_hold_up_the_window(self, qtbot: QtBot, filled: ScanLog, scicat: Held) -> None:
+    def test_it_does_not_block_the_window(self, qtbot: QtBot, filled: ScanLog, scicat: Held) -> None:
         with scicat.held():
             chooser = columns_of(filled).openChooser()
             qtbot.keyClicks(chooser.search, "pressure")

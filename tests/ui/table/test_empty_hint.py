@@ -30,7 +30,7 @@ def says(qtbot: QtBot, log: ScanLog, *words: str) -> None:
     assert (log.table.viewport().geometry().center() - middle).manhattanLength() <= 2
 
 
-def test_filters_that_no_scan_fits_are_cleared_by_a_click(
+def test_filters_that_match_no_scan_are_cleared_by_a_click(
     qtbot: QtBot, scanLog: ScanLog, scicat: SciCat, proposal: str, shown: Shown
 ) -> None:
     scicat.create_dataset(scan(1, time.time(), proposal=proposal))
@@ -57,9 +57,7 @@ def test_a_proposal_without_scans_waits_for_its_first(
     qtbot.waitUntil(lambda: not emptyHint(scanLog).hint.isVisible())
 
 
-def test_who_is_not_logged_in_can_do_so_from_there(
-    qtbot: QtBot, scanLog: ScanLog, catalogue: Catalogue, proposal: str
-) -> None:
+def test_the_hint_offers_the_login(qtbot: QtBot, scanLog: ScanLog, catalogue: Catalogue, proposal: str) -> None:
     scanLog.setCatalogue(SciCat(catalogue.url), proposal)
     says(qtbot, scanLog, "You are not logged in, so only public scans are shown.")
     qtbot.mouseClick(emptyHint(scanLog).logIn, Qt.Qt.LeftButton)
@@ -68,7 +66,7 @@ def test_who_is_not_logged_in_can_do_so_from_there(
     assert login.dialog.isVisible()
 
 
-def test_a_catalogue_that_is_away_is_said(qtbot: QtBot, scanLog: ScanLog) -> None:
+def test_an_unavailable_catalogue_is_reported(qtbot: QtBot, scanLog: ScanLog) -> None:
     scanLog.setCatalogue(SciCat("http://127.0.0.1:9"))
     says(qtbot, scanLog, "SciCat does not answer (connection refused).", "retries by itself")
     assert not emptyHint(scanLog).clear.isVisible()

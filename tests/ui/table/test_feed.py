@@ -76,7 +76,7 @@ def begun(made: Made, query: DatasetQuery = DatasetQuery()) -> Feed:  # noqa: B0
     return Feed(pages, pages.top().since)
 
 
-def test_each_change_is_told_once(made: Made) -> None:
+def test_each_change_is_reported_once(made: Made) -> None:
     made.put("a", 100)
     looks = begun(made)
     looks.read()
@@ -106,7 +106,7 @@ def test_a_write_that_becomes_visible_late_is_not_missed(made: Made) -> None:
 
 
 @pytest.mark.parametrize("spread", [0, 1])
-def test_a_burst_of_many_pages_is_read_whole(made: Made, spread: int) -> None:
+def test_a_burst_of_many_pages_is_read_completely(made: Made, spread: int) -> None:
     made.put("first", 100)
     looks = begun(made)
     looks.read()
@@ -116,7 +116,7 @@ def test_a_burst_of_many_pages_is_read_whole(made: Made, spread: int) -> None:
     assert looks.read() == []
 
 
-def test_what_came_before_it_began_is_not_told(made: Made) -> None:
+def test_earlier_changes_are_not_reported(made: Made) -> None:
     for number in range(10):
         made.put(f"row-{number}", 100 + 30 * number)
     assert pids(begun(made).read()) == ["row-9"]
@@ -132,7 +132,7 @@ def test_an_expired_token_is_noticed_and_nothing_is_lost(made: Made) -> None:
     assert not made.expired
 
 
-def test_a_table_that_begins_with_an_expired_token_has_its_rows(made: Made) -> None:
+def test_a_table_started_with_an_expired_token_has_its_rows(made: Made) -> None:
     made.put("a", 100)
     made.expired = True
     assert pids(Pages(made, DatasetQuery(), ()).top().rows) == ["a"]
@@ -145,7 +145,7 @@ def test_an_empty_catalogue_fills(made: Made) -> None:
     assert pids(looks.read()) == ["a"]
 
 
-def test_after_a_failure_it_goes_on_where_it_was(made: Made) -> None:
+def test_after_a_failure_it_continues_where_it_was(made: Made) -> None:
     made.put("a", 100)
     looks = begun(made)
     looks.read()
@@ -158,7 +158,7 @@ def test_after_a_failure_it_goes_on_where_it_was(made: Made) -> None:
     assert pids(looks.read()) == ["b", "c"]
 
 
-def test_a_quiet_catalogue_is_asked_once_a_look(made: Made) -> None:
+def test_a_quiet_catalogue_is_queried_once_per_read(made: Made) -> None:
     made.put("a", 100)
     looks = begun(made)
     looks.read()
@@ -167,7 +167,7 @@ def test_a_quiet_catalogue_is_asked_once_a_look(made: Made) -> None:
     assert made.asked == 1
 
 
-def test_what_is_watched_is_told_of_though_it_does_not_fit(made: Made) -> None:
+def test_watched_datasets_are_reported_even_if_they_no_longer_match(made: Made) -> None:
     made.put("a", 100)
     looks = begun(made, DatasetQuery(status=("running",)))
     assert looks.read() == []
@@ -176,7 +176,7 @@ def test_what_is_watched_is_told_of_though_it_does_not_fit(made: Made) -> None:
     assert pids(looks.read(["a"])) == ["a"]
 
 
-def test_it_advances_where_nothing_fits(made: Made, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_it_advances_while_nothing_matches(made: Made, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(feed, "ADVANCE_SECONDS", 0.0)
     made.put("a", 100)
     looks = begun(made, DatasetQuery(status=("running",)))

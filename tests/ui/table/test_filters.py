@@ -113,12 +113,12 @@ class TestSearch:
         assert filters_of(filled).bar.search.text() == ""
 
     @pytest.mark.usefixtures("whole_mongodb")
-    def test_words_are_looked_for(self, qtbot: QtBot, filled: ScanLog, search: Callable[[str], None]) -> None:
+    def test_words_are_searched(self, qtbot: QtBot, filled: ScanLog, search: Callable[[str], None]) -> None:
         search("good")
         wait_for(qtbot, filled, ["1"])
         assert "Text: good" in chips(filled)
 
-    def test_each_filter_is_seen_and_goes_with_one_click(
+    def test_each_filter_is_shown_and_removed_with_one_click(
         self, qtbot: QtBot, filled: ScanLog, search: Callable[[str], None], proposal: str
     ) -> None:
         search("energy < 7.1 keV")
@@ -135,7 +135,7 @@ class TestSearch:
         wait_for(qtbot, filled, ["1", "2", "3", "4"])
         assert chips(filled) == [f"Proposal {proposal}"]
 
-    def test_a_mistake_is_said_and_its_place_is_marked(
+    def test_a_mistake_is_reported_and_its_position_is_marked(
         self, qtbot: QtBot, filled: ScanLog, search: Callable[[str], None]
     ) -> None:
         query = filled.query
@@ -176,7 +176,7 @@ class TestTime:
         choose_time(filled, Span.ALL)
         wait_for(qtbot, filled, ["1", "2", "3", "4"])
 
-    def test_the_last_hours_go_along_while_nobody_is_at_work(
+    def test_the_last_hours_move_while_nobody_works(
         self, filled: ScanLog, monkeypatch: pytest.MonkeyPatch, qtbot: QtBot
     ) -> None:
         part = filters_of(filled)
@@ -205,7 +205,7 @@ class TestTime:
         wait_for(qtbot, filled, ["2"])
         assert filters_of(filled).bar.time.currentData() is Span.FROM_TO
 
-    def test_an_end_before_the_begin_is_refused(self, qtbot: QtBot, filled: ScanLog) -> None:
+    def test_an_end_before_the_start_is_refused(self, qtbot: QtBot, filled: ScanLog) -> None:
         choose_time(filled, Span.FROM_TO)
         dialog = filled.findChild(FromToDialog)
         dialog.end.setDateTime(dialog.begin.dateTime().addSecs(-60))
@@ -226,7 +226,7 @@ class TestTime:
         part.setCurrentProposal(proposal, f"{tomorrow:%Y%m%d}")
         wait_for(qtbot, filled, [])
 
-    def test_a_visit_that_is_no_day_is_found_by_its_folder(
+    def test_a_visit_that_is_not_a_date_is_found_by_its_folder(
         self, qtbot: QtBot, filled: ScanLog, scicat: SciCat, proposal: str
     ) -> None:
         folder = f"/data/visitors/cosaxs/{proposal}/visit-2/raw"
@@ -271,7 +271,7 @@ class TestProposal:
         wait_for(qtbot, filled, ["8"])
         assert chips(filled) == [f"Proposal {other} (the current one)"]
 
-    def test_who_chose_one_keeps_it(self, filled: ScanLog, proposal: str) -> None:
+    def test_a_chosen_proposal_is_kept(self, filled: ScanLog, proposal: str) -> None:
         filters_of(filled).setCurrentProposal("20259999", "20251123")
         assert filled.query.proposal == proposal
 
@@ -288,13 +288,13 @@ class TestStatus:
         assert chips(filled) == [f"Proposal {proposal}", "Status completed or failed"]
 
 
-def test_a_query_that_something_else_sets_is_shown(filled: ScanLog) -> None:
+def test_a_query_set_from_outside_is_shown(filled: ScanLog) -> None:
     begin = dt.datetime.now().astimezone() - dt.timedelta(days=1)
     filled.setQuery(DatasetQuery(text="mesh", begin=begin, status=("failed",)))
     assert chips(filled) == [f"since {begin:%Y-%m-%d %H:%M}", "Status failed", "Text: mesh"]
 
 
-def test_a_catalogue_that_is_away_leaves_the_bar_usable(qtbot: QtBot, scanLog: ScanLog) -> None:
+def test_the_bar_works_while_the_catalogue_is_unavailable(qtbot: QtBot, scanLog: ScanLog) -> None:
     scanLog.setCatalogue(SciCat("http://127.0.0.1:9"))
     bar = filters_of(scanLog).bar
     qtbot.waitUntil(lambda: "does not answer" in bar.proposal.toolTip())

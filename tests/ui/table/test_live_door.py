@@ -132,7 +132,7 @@ def shown(log: ScanLog) -> list[tuple[str, str]]:
 
 
 class TestRows:
-    def test_one_row_comes_at_once_and_is_confirmed_and_completed(
+    def test_one_row_appears_at_once_and_is_confirmed_and_completed(
         self, qtbot: QtBot, scanLog: ScanLog, live: Live, beamline: Beamline
     ) -> None:
         before = scanLog.scans.rowCount()
@@ -156,7 +156,7 @@ class TestRows:
         assert scanLog.scans.rowCount() == before + 1
         assert not live.notice.isVisible()
 
-    def test_a_macro_that_is_no_scan_makes_none(
+    def test_a_macro_that_is_not_a_scan_makes_no_row(
         self, qtbot: QtBot, scanLog: ScanLog, live: Live, beamline: Beamline
     ) -> None:
         rows = shown(scanLog)
@@ -185,7 +185,7 @@ class TestRows:
         assert top(scanLog)["pid"] == f"scizoo/{beamline.last_scan().uuid}"
         assert scanLog.scans.rowCount() == before + 1
 
-    def test_every_log_at_the_door_shows_every_clients_scans(
+    def test_every_log_of_the_door_shows_every_clients_scans(
         self, qtbot: QtBot, scanLog: ScanLog, live: Live, beamline: Beamline
     ) -> None:
         other = ScanLog()
@@ -236,7 +236,7 @@ class TestRows:
 
 
 class TestNotInTheCatalogue:
-    def test_it_is_said_while_scicow_is_away_and_no_more_when_it_is_back(
+    def test_it_is_reported_while_scicow_is_stopped_and_no_longer_when_it_is_back(
         self, qtbot: QtBot, scanLog: ScanLog, live: Live, beamline: Beamline, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(live_module, "LATE_AFTER_SECONDS", 1.0)
@@ -255,7 +255,7 @@ class TestNotInTheCatalogue:
         assert str(top(scanLog)["pid"]).endswith(uuid)
         assert scanLog.selectedDatasets() == [top(scanLog)]
 
-    def test_without_the_recorder_it_is_shown_said_and_no_row_for_ever(
+    def test_without_the_recorder_it_is_reported_and_the_row_disappears(
         self, qtbot: QtBot, scanLog: ScanLog, live: Live, beamline: Beamline, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(live_module, "LATE_AFTER_SECONDS", 1.0)
@@ -276,7 +276,7 @@ class TestNotInTheCatalogue:
         qtbot.mouseClick(live.notice, Qt.Qt.LeftButton)
         assert not live.notice.isVisible()
 
-    def test_where_the_prefix_is_another_one_the_catalogues_row_is_in_its_place(
+    def test_with_another_prefix_the_catalogues_row_takes_its_place(
         self, qtbot: QtBot, scanLog: ScanLog, live: Live, beamline: Beamline
     ) -> None:
         live._prefix = "20.500.12345"
@@ -291,7 +291,7 @@ class TestNotInTheCatalogue:
 
 
 class TestAway:
-    def test_a_door_that_dies_with_its_scan_is_said_and_comes_back_by_itself(
+    def test_a_door_that_dies_in_a_scan_is_reported_and_reconnected(
         self, qtbot: QtBot, scanLog: ScanLog, live: Live, beamline: Beamline
     ) -> None:
         rows = shown(scanLog)
@@ -318,7 +318,7 @@ class TestAway:
         assert [row for row in rows if row[0] == pid] == [(pid, "running"), (pid, "completed")]
 
     @pytest.mark.parametrize("which", ["door", pytest.param("database", marks=pytest.mark.long)])
-    def test_one_that_hangs_is_said_and_the_window_answers_meanwhile(
+    def test_a_hanging_door_is_reported_and_the_window_responds(
         self,
         qtbot: QtBot,
         scanLog: ScanLog,
@@ -346,7 +346,7 @@ class TestAway:
         assert len(made.main) >= 2
         assert not any(made.main)
 
-    def test_a_device_that_is_not_there_or_no_name_is_said(
+    def test_a_missing_device_and_an_invalid_name_are_reported(
         self, qtbot: QtBot, scanLog: ScanLog, live: Live, beamline: Beamline
     ) -> None:
         for name in (beamline.name.replace("/demo/", "/nowhere/"), "no name"):
@@ -375,7 +375,7 @@ def connections(client: int, server: int) -> set[str]:
     return listens & remote
 
 
-def test_the_command_ends_well_while_it_listens(beamline: Beamline) -> None:
+def test_the_command_exits_cleanly_while_it_listens(beamline: Beamline) -> None:
     command = [str(Path(sys.executable).with_name("scanlog")), "--url", beamline.scicat.base_url]
     command += ["--door", beamline.name, "--pathfixer", beamline.pathfixer]
     window = beamline.stack.processes.start("scanlog", command)
@@ -388,7 +388,7 @@ def test_the_command_ends_well_while_it_listens(beamline: Beamline) -> None:
     assert "Traceback" not in window.text
 
 
-def test_pathfixers_proposal_and_visit_are_told_as_they_change(
+def test_changes_of_pathfixers_proposal_and_visit_are_reported(
     qtbot: QtBot, scanLog: ScanLog, beamline: Beamline
 ) -> None:
     told: list[tuple[str, str]] = []

@@ -131,7 +131,7 @@ class TestPlaces:
         assert len(log.scans.loadedRows()) <= 3 * ROWS_PER_PAGE
         assert log.statusBar.rows.text().startswith(f"{log.scans.rowCount():,} scans")
 
-    def test_as_long_as_they_are_not_counted_that_is_said(
+    def test_the_status_bar_shows_that_rows_are_being_counted(
         self, qtbot: QtBot, log: ScanLog, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         counted = threading.Event()
@@ -148,7 +148,9 @@ class TestPlaces:
         qtbot.waitUntil(lambda: log.statusBar.rows.text().startswith("300 scans"))
         assert log.scans.rowCount() == 300
 
-    def test_any_place_is_there_at_once_and_filled_soon(self, qtbot: QtBot, log: ScanLog, counting: Counting) -> None:
+    def test_any_position_is_there_at_once_and_filled_soon(
+        self, qtbot: QtBot, log: ScanLog, counting: Counting
+    ) -> None:
         first = int(waitForRows(qtbot, log)[0] or 0)
         with counting.held():
             log.table.verticalScrollBar().setValue(3456)
@@ -165,7 +167,7 @@ class TestPlaces:
         qtbot.keyClick(log.table, Qt.Qt.Key_Home)
         assert top(log) == 0
 
-    def test_what_is_scrolled_past_is_not_asked_for(self, qtbot: QtBot, log: ScanLog, counting: Counting) -> None:
+    def test_rows_scrolled_past_are_not_requested(self, qtbot: QtBot, log: ScanLog, counting: Counting) -> None:
         waitForRows(qtbot, log)
         counting.skips.clear()
         with counting.held():
@@ -209,7 +211,7 @@ class TestPlaces:
         qtbot.keyClick(log.table, Qt.Qt.Key_A, Qt.Qt.ControlModifier)
         assert log.selectedRanges() == [range(log.scans.rowCount())]
 
-    def test_a_further_column_is_filled_where_one_looks(self, qtbot: QtBot, log: ScanLog) -> None:
+    def test_another_column_is_filled_for_the_rows_on_the_screen(self, qtbot: QtBot, log: ScanLog) -> None:
         waitForRows(qtbot, log)
         log.table.verticalScrollBar().setValue(2000)
         waitForRows(qtbot, log)
@@ -217,7 +219,7 @@ class TestPlaces:
         qtbot.waitUntil(lambda: bool(cell(log, 2001, "Lifetime (h)")))
         assert top(log) == 2000
 
-    def test_what_could_not_be_read_is_tried_again(
+    def test_failed_requests_are_retried(
         self, qtbot: QtBot, log: ScanLog, counting: Counting, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         first = int(waitForRows(qtbot, log)[0] or 0)
@@ -246,9 +248,7 @@ class TestLive:
         assert top(log) == 0
         assert log.statusBar.news.isHidden()
 
-    def test_an_older_one_that_comes_late_does_not_move_it_either(
-        self, qtbot: QtBot, log: ScanLog, scicat: SciCat
-    ) -> None:
+    def test_a_late_older_row_does_not_move_it_either(self, qtbot: QtBot, log: ScanLog, scicat: SciCat) -> None:
         waitForRows(qtbot, log)
         log.table.verticalScrollBar().setValue(4500)
         looked_at, count = waitForRows(qtbot, log), log.scans.rowCount()
@@ -276,7 +276,7 @@ class TestLive:
         assert onScreen(log) == looked_at
         assert log.statusBar.news.text() == "1 new"
 
-    def test_a_row_that_does_not_fit_any_more_is_completed_and_stays(
+    def test_a_row_that_no_longer_matches_is_completed_and_stays(
         self, qtbot: QtBot, log: ScanLog, scicat: SciCat
     ) -> None:
         running = scan(next(_number), END + 10**6, "timescan", "running", proposal="20300003")
@@ -287,7 +287,7 @@ class TestLive:
         qtbot.waitUntil(lambda: cell(log, 0, "Status") == "aborted")
         assert log.scans.rowCount() == 1
 
-    def test_what_was_looked_at_before_a_filter_does_not_come_back_through_it(
+    def test_a_row_watched_before_a_filter_does_not_reappear(
         self, qtbot: QtBot, log: ScanLog, scicat: SciCat, counting: Counting, proposal: str
     ) -> None:
         waitForRows(qtbot, log)
@@ -305,9 +305,7 @@ class TestLive:
         qtbot.waitUntil(lambda: log.scans.isLoaded(fits[1]["pid"]))
         assert log.scans.rowCount() == 2
 
-    def test_where_rows_are_sorted_otherwise_new_ones_are_counted(
-        self, qtbot: QtBot, log: ScanLog, scicat: SciCat
-    ) -> None:
+    def test_with_another_order_new_rows_are_counted(self, qtbot: QtBot, log: ScanLog, scicat: SciCat) -> None:
         waitForRows(qtbot, log)
         clickHeader(qtbot, log, POINTS)
         sorts(qtbot, log)
@@ -381,7 +379,7 @@ class TestOrder:
         energies = [float((cell(log, row, "Energy (keV)") or "").split(" ")[0]) for row in log.table.shownRows()]
         assert energies == sorted(energies)
 
-    def test_a_duration_is_not_sorted_by_and_that_is_said(self, qtbot: QtBot, log: ScanLog) -> None:
+    def test_sorting_by_duration_is_refused_with_the_reason(self, qtbot: QtBot, log: ScanLog) -> None:
         waitForRows(qtbot, log)
         clickHeader(qtbot, log, "Duration")
         assert log.query.newest_first
@@ -395,7 +393,9 @@ class TestOrder:
         sorts(qtbot, log)
         assert {cell(log, row, SAMPLE) for row in log.table.shownRows()} == {"thaumatin"}
 
-    def test_a_filter_that_the_catalogue_refuses_is_said_and_the_rows_stay(self, qtbot: QtBot, log: ScanLog) -> None:
+    def test_a_filter_that_the_catalogue_refuses_is_reported_and_the_rows_stay(
+        self, qtbot: QtBot, log: ScanLog
+    ) -> None:
         numbers = waitForRows(qtbot, log)
         before = log.query
         log.setQuery(replace(log.query, where=(QueryCondition("sampleId", Relation.CONTAINS, "x" * 600),)))
@@ -441,7 +441,7 @@ class TestExpected:
         log.scans.expect({**expected, "provisional": True})  # too late to count
         assert "provisional" not in (log.scans.dataset(0) or {})
 
-    def test_the_catalogue_does_not_undo_an_end_that_it_does_not_know_yet(
+    def test_an_end_that_the_catalogue_does_not_have_yet_is_kept(
         self, qtbot: QtBot, log: ScanLog, scicat: SciCat, expected: Json
     ) -> None:
         waitForRows(qtbot, log)
@@ -467,7 +467,7 @@ class TestExpected:
         qtbot.waitUntil(lambda: cols.status(row()) == "failed")  # the catalogue knows better
         assert "running" not in rows
 
-    def test_it_outlives_another_query_and_can_be_taken_away(self, qtbot: QtBot, log: ScanLog, expected: Json) -> None:
+    def test_it_survives_another_query_and_can_be_removed(self, qtbot: QtBot, log: ScanLog, expected: Json) -> None:
         waitForRows(qtbot, log)
         log.scans.expect({**expected, "provisional": True})
         log.setQuery(replace(log.query, order="comment", descending=False))
@@ -483,7 +483,7 @@ class TestExpected:
 
 
 class TestAll:
-    def test_all_rows_go_through_another_thread(self, qtbot: QtBot, log: ScanLog) -> None:
+    def test_all_rows_are_read_in_another_thread(self, qtbot: QtBot, log: ScanLog) -> None:
         waitForRows(qtbot, log)
         found: list[Json] = []
         pages = log.allRows(fields=["runNumber"])
@@ -506,7 +506,7 @@ class TestAll:
         waitForRows(qtbot, log)
         assert [row["runNumber"] for row in rows[3:]] == [cell(log, row, RUNNUMBER) for row in (700, 701)]
 
-    def test_what_the_catalogue_does_not_have_yet_is_among_them(self, qtbot: QtBot, log: ScanLog) -> None:
+    def test_scans_not_yet_in_the_catalogue_are_included(self, qtbot: QtBot, log: ScanLog) -> None:
         waitForRows(qtbot, log)
         expected = scan(1, END + 10**6, proposal="20300001", status="running")
         log.scans.expect({**expected, "provisional": True})
@@ -516,7 +516,7 @@ class TestAll:
 
 
 class TestTrouble:
-    def test_a_catalogue_that_hangs_does_not_hold_up_the_window(
+    def test_a_hanging_catalogue_does_not_block_the_window(
         self, qtbot: QtBot, log: ScanLog, counting: Counting
     ) -> None:
         waitForRows(qtbot, log)
@@ -529,7 +529,7 @@ class TestTrouble:
             assert set(onScreen(log)) == {None}
         waitForRows(qtbot, log)
 
-    def test_a_query_while_it_is_away_is_answered_when_it_is_back(
+    def test_a_query_made_while_it_is_unavailable_is_answered_later(
         self, qtbot: QtBot, log: ScanLog, counting: Counting
     ) -> None:
         numbers = waitForRows(qtbot, log)

@@ -96,7 +96,7 @@ class TestLive:
         qtbot.waitUntil(lambda: text(scanLog, 0, "Comment") == "no new status")
         assert heard == [(made["pid"], "completed")]
 
-    def test_a_burst_is_shown_whole(self, scanLog: ScanLog, scicat: SciCat, proposal: str, shown: Shown) -> None:
+    def test_a_burst_is_shown_completely(self, scanLog: ScanLog, scicat: SciCat, proposal: str, shown: Shown) -> None:
         fill(scicat, proposal, 1)
         scanLog.setCatalogue(scicat, proposal)
         shown(1)
@@ -113,7 +113,7 @@ class TestLive:
         shown(2)
         qtbot.waitUntil(lambda: scanLog.statusBar.connection.text() == f"Proposal {proposal} in {scicat.base_url}")
 
-    def test_an_older_scan_that_comes_late_takes_its_place(
+    def test_a_late_older_scan_is_inserted_in_order(
         self, scanLog: ScanLog, scicat: SciCat, proposal: str, shown: Shown
     ) -> None:
         fill(scicat, proposal, 3)
@@ -148,7 +148,7 @@ class TestNothingMoves:
         assert scanLog.table.verticalScrollBar().value() == 0
         assert scanLog.statusBar.news.isHidden()
 
-    def test_who_has_scrolled_keeps_the_place(
+    def test_after_scrolling_the_visible_rows_stay(
         self, qtbot: QtBot, scanLog: ScanLog, scicat: SciCat, proposal: str, shown: Shown
     ) -> None:
         fill(scicat, proposal, 60)
@@ -231,7 +231,7 @@ class TestSelection:
         scanLog.table.verticalScrollBar().setValue(scanLog.table.verticalScrollBar().maximum())
         qtbot.waitUntil(lambda: self.chosen(scanLog) == ["118"])
 
-    def test_escape_in_a_sorted_table_brings_what_has_come_in(
+    def test_escape_in_a_sorted_table_shows_the_new_rows(
         self, qtbot: QtBot, scanLog: ScanLog, scicat: SciCat, proposal: str, shown: Shown
     ) -> None:
         fill(scicat, proposal, 3)
@@ -272,7 +272,7 @@ class TestDetails:
         assert pressure.text(pane.VALUE) == "not read: DEVICE_TIMEOUT: no answer after 3 s"
         assert pressure.foreground(pane.VALUE).color() != tree["Optics/Energy"].foreground(pane.VALUE).color()
 
-    def test_what_looks_like_html_is_text(self, tree: dict[str, Qt.QTreeWidgetItem]) -> None:
+    def test_texts_that_look_like_html_are_shown_as_text(self, tree: dict[str, Qt.QTreeWidgetItem]) -> None:
         description = tree["Dataset/Description"]
         assert description.text(pane.VALUE) == "at the <b>third</b> spot"
         assert "&lt;b&gt;third" in description.toolTip(pane.VALUE)
@@ -318,7 +318,7 @@ class TestDetails:
 class TestText:
     COMMENT = "<b>bold</b> & <img src=x onerror=alert(1)> µm Å 試料\nsecond line\x1b[31m\u202e"
 
-    def test_what_people_write_is_shown_as_it_is(
+    def test_users_texts_are_shown_unchanged(
         self, scanLog: ScanLog, scicat: SciCat, proposal: str, shown: Shown
     ) -> None:
         scicat.create_dataset(scan(1, time.time(), proposal=proposal, comment=self.COMMENT))
@@ -356,7 +356,7 @@ class TestTrouble:
         with Processes(tmp_path / "logs") as running:
             yield running, start_catalogue(running, tmp_path / "catalogue")
 
-    def test_a_catalogue_that_goes_away_is_said_and_comes_back(
+    def test_a_lost_catalogue_is_reported_and_reconnected(
         self, qtbot: QtBot, scanLog: ScanLog, own: tuple[Processes, Catalogue], tmp_path: Path, shown: Shown
     ) -> None:
         processes, catalogue = own
@@ -381,11 +381,11 @@ class TestTrouble:
         shown(3)
         qtbot.waitUntil(lambda: bar.connection.text() == f"All proposals in {catalogue.url}")
 
-    def test_a_catalogue_that_is_away_from_the_start_is_said(self, qtbot: QtBot, scanLog: ScanLog) -> None:
+    def test_a_catalogue_unavailable_from_the_start_is_reported(self, qtbot: QtBot, scanLog: ScanLog) -> None:
         scanLog.setCatalogue(SciCat("http://127.0.0.1:9"))
         qtbot.waitUntil(lambda: "does not answer" in scanLog.statusBar.connection.text())
 
-    def test_a_wrong_password_is_said(self, qtbot: QtBot, scanLog: ScanLog, catalogue: Catalogue) -> None:
+    def test_a_wrong_password_is_reported(self, qtbot: QtBot, scanLog: ScanLog, catalogue: Catalogue) -> None:
         scanLog.setCatalogue(SciCat(catalogue.url, INGESTOR.username, "wrong"))
         qtbot.waitUntil(lambda: "refuses this user" in scanLog.statusBar.connection.text())
 
@@ -398,7 +398,7 @@ class TestTrouble:
                 assert asking.recv(1).startswith(b"G")
                 scanLog.stop()
 
-    def test_the_link_says_what_is_wrong_in_its_tool_tip_as_text(self, scanLog: ScanLog) -> None:
+    def test_the_tool_tip_of_the_link_shows_the_problem_as_text(self, scanLog: ScanLog) -> None:
         scanLog.statusBar.showConnection(ConnectionState(problem="no", detail="<b>why</b>"), "there")
         assert "&lt;b&gt;why" in scanLog.statusBar.connection.toolTip()
 

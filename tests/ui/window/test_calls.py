@@ -18,7 +18,7 @@ def fail(text: str) -> None:
     raise ValueError(text)
 
 
-def test_an_answer_comes_in_the_thread_of_the_window(qtbot: QtBot) -> None:
+def test_results_arrive_in_the_windows_thread(qtbot: QtBot) -> None:
     calls = Calls()
     heard: list[object] = []
     calls.run(lambda: threading.current_thread(), heard.append, heard.append)
@@ -32,7 +32,7 @@ def test_an_answer_comes_in_the_thread_of_the_window(qtbot: QtBot) -> None:
     calls.stop()
 
 
-def test_only_the_last_of_a_key_is_answered(qtbot: QtBot) -> None:
+def test_only_the_last_call_of_a_key_gets_its_result(qtbot: QtBot) -> None:
     calls = Calls()
     heard: list[int] = []
     all_are_asked_for = threading.Event()
@@ -50,7 +50,7 @@ def test_only_the_last_of_a_key_is_answered(qtbot: QtBot) -> None:
 
 
 @pytest.mark.parametrize("how", ["cancel", "stop"])
-def test_a_call_that_is_useless_is_not_answered(qtbot: QtBot, how: str) -> None:
+def test_a_cancelled_call_gets_no_result(qtbot: QtBot, how: str) -> None:
     before = set(threading.enumerate())
     calls = Calls(threads=1)
     threads = set(threading.enumerate()) - before
@@ -78,7 +78,7 @@ def test_a_call_that_is_useless_is_not_answered(qtbot: QtBot, how: str) -> None:
     assert heard == []
 
 
-def test_one_that_is_deleted_and_was_never_stopped_says_nothing_more_and_ends(qtbot: QtBot) -> None:
+def test_deleted_without_stop_it_emits_nothing_more_and_ends(qtbot: QtBot) -> None:
     before = set(threading.enumerate())
     owner = Qt.QObject()
     calls = Calls(owner, threads=2)

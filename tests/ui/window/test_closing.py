@@ -37,7 +37,7 @@ def made(scanLog: ScanLog, catalogue: Catalogue, scicat: SciCat, proposal: str, 
     return dataset
 
 
-def test_one_that_is_closed_and_shown_again_goes_on(
+def test_a_closed_log_that_is_shown_again_continues(
     qtbot: QtBot, scanLog: ScanLog, scicat: SciCat, proposal: str, shown: Shown, made: Json
 ) -> None:
     scanLog.close()
@@ -52,7 +52,7 @@ def test_one_that_is_closed_and_shown_again_goes_on(
     qtbot.waitUntil(lambda: there(scicat, made["pid"]).get("dataQualityMetrics") == 2)
 
 
-def test_another_catalogue_while_it_is_closed_is_shown_when_it_is_shown(
+def test_a_catalogue_set_while_closed_is_shown_afterwards(
     scanLog: ScanLog, scicat: SciCat, proposal: str, shown: Shown, made: Json
 ) -> None:
     for number in range(3):
@@ -63,7 +63,7 @@ def test_another_catalogue_while_it_is_closed_is_shown_when_it_is_shown(
     shown(3)
 
 
-def test_a_dock_that_is_closed_and_shown_again_goes_on(
+def test_a_closed_dock_that_is_shown_again_continues(
     qtbot: QtBot, scanLog: ScanLog, scicat: SciCat, proposal: str, shown: Shown, made: Json
 ) -> None:
     window = Qt.QMainWindow()
@@ -126,7 +126,7 @@ def panel(qtbot: QtBot, scicat: SciCat, proposal: str) -> ScanLog:
     return log
 
 
-def test_an_edit_of_a_panel_that_is_removed_comes_to_the_disk(
+def test_an_edit_of_a_removed_panel_is_saved_on_disk(
     qtbot: QtBot, panel: ScanLog, state_home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     put = Outbox.put

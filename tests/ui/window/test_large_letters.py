@@ -106,7 +106,7 @@ def test_a_dialog_fits(qtbot: QtBot, large: None, dialogs: Made, which: str) -> 
     assert dialog.minimumSizeHint().boundedTo(room) == dialog.minimumSizeHint()
 
 
-def test_what_the_keyboard_comes_to_is_scrolled_to(qtbot: QtBot, large: None, dialogs: Made) -> None:
+def test_the_widget_with_the_focus_is_scrolled_into_view(qtbot: QtBot, large: None, dialogs: Made) -> None:
     parent = Qt.QWidget()
     qtbot.addWidget(parent)
     dialog = dialogs["Elogy"](parent)

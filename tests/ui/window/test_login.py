@@ -68,7 +68,7 @@ def anonymous(scanLog: ScanLog, catalogue: Catalogue, public: Json, shown: Shown
     return public
 
 
-def test_who_is_expected_is_asked_with_the_name_filled_in(
+def test_the_dialog_opens_with_the_expected_users_name(
     qtbot: QtBot, scanLog: ScanLog, catalogue: Catalogue, public: Json
 ) -> None:
     login(scanLog).expect(INGESTOR.username)
@@ -81,11 +81,11 @@ def test_who_is_expected_is_asked_with_the_name_filled_in(
 
 
 class TestWithoutLogin:
-    def test_what_is_public_is_read(self, scanLog: ScanLog, anonymous: Json) -> None:
+    def test_public_datasets_are_read(self, scanLog: ScanLog, anonymous: Json) -> None:
         assert login(scanLog).button.text() == "Not logged in"
         assert login(scanLog).dialog is None
 
-    def test_who_wants_to_write_is_asked(
+    def test_writing_requests_a_login(
         self, qtbot: QtBot, scanLog: ScanLog, scicat: SciCat, anonymous: Json, shown: Shown
     ) -> None:
         rate(qtbot, scanLog, 2.0)
@@ -106,14 +106,16 @@ class TestWithoutLogin:
 
 
 class TestDialog:
-    def test_a_wrong_password_is_said_and_asked_again(self, qtbot: QtBot, scanLog: ScanLog, anonymous: Json) -> None:
+    def test_a_wrong_password_is_reported_and_asked_again(
+        self, qtbot: QtBot, scanLog: ScanLog, anonymous: Json
+    ) -> None:
         login(scanLog).ask("")
         enter(qtbot, scanLog, INGESTOR.username, "wrong")
         qtbot.waitUntil(lambda: "password is wrong" in dialog(scanLog).says.text())
         assert scanLog.scicat is not None
         assert scanLog.scicat.anonymous
 
-    def test_a_token_serves_as_well(
+    def test_a_token_can_be_used_instead(
         self, qtbot: QtBot, scanLog: ScanLog, catalogue: Catalogue, anonymous: Json
     ) -> None:
         need_users(USER1)
@@ -125,7 +127,7 @@ class TestDialog:
         enterToken(qtbot, scanLog, f"  Bearer {other.token}\n")
         qtbot.waitUntil(lambda: login(scanLog).button.text() == USER1.username)
 
-    def test_scicat_away_is_said(self, qtbot: QtBot, scanLog: ScanLog) -> None:
+    def test_an_unavailable_scicat_is_reported(self, qtbot: QtBot, scanLog: ScanLog) -> None:
         scanLog.setCatalogue(SciCat("http://127.0.0.1:9"))
         login(scanLog).ask("")
         enter(qtbot, scanLog, "ada", "x")
@@ -144,7 +146,7 @@ class TestDialog:
         assert INGESTOR.password not in repr(vars(scanLog.scicat))
         assert not list(state_home.rglob("login-*"))
 
-    def test_who_wants_it_is_logged_in_again_by_itself(
+    def test_a_remembered_login_is_renewed_automatically(
         self, qtbot: QtBot, scanLog: ScanLog, scicat: SciCat, catalogue: Catalogue, anonymous: Json, shown: Shown
     ) -> None:
         login(scanLog).ask("")
@@ -194,7 +196,7 @@ class TestExpired:
         qtbot.waitUntil(lambda: there(scicat, logged["pid"])["comment"] == "written too late")
         assert scanLog.scans.rowCount() == rows
 
-    def test_who_logs_in_as_somebody_else_does_not_sign_it(
+    def test_another_users_login_does_not_send_the_edit(
         self, qtbot: QtBot, scanLog: ScanLog, scicat: SciCat, catalogue: Catalogue, logged: Json, shown: Shown
     ) -> None:
         need_users(USER1)
@@ -209,7 +211,7 @@ class TestExpired:
         qtbot.waitUntil(lambda: there(scicat, logged["pid"])["comment"] == "by the ingestor")
         assert there(scicat, logged["pid"])["updatedBy"] == INGESTOR.username
 
-    def test_what_is_being_written_at_a_logout_is_of_who_was_logged_in(
+    def test_an_edit_in_progress_at_a_logout_belongs_to_the_previous_user(
         self, qtbot: QtBot, scanLog: ScanLog, scicat: SciCat, logged: Json, shown: Shown
     ) -> None:
         scanLog.table.setCurrentIndex(scanLog.scans.index(0, 0))
@@ -233,7 +235,7 @@ class TestExpired:
         enter(qtbot, scanLog, INGESTOR.username, INGESTOR.password)
         qtbot.waitUntil(lambda: login(scanLog).notice.isHidden())
 
-    def test_the_client_says_so_and_never_repeats_a_login(self, catalogue: Catalogue, public: Json) -> None:
+    def test_the_client_reports_it_and_never_repeats_a_login(self, catalogue: Catalogue, public: Json) -> None:
         client = SciCat(catalogue.url, "ada", token="expired")
         with pytest.raises(Expired, match="ada has expired"):
             client.patch_dataset(public["pid"], {"comment": "x"})
@@ -281,7 +283,7 @@ class TestKept:
             kept.read()
         assert "secret" not in str(refused.value)
 
-    def test_nothing_says_the_token(self, tmp_path: Path) -> None:
+    def test_the_token_is_shown_nowhere(self, tmp_path: Path) -> None:
         kept = TokenFile(tmp_path, "http://scicat.example.org")
         assert kept.read() is None
         kept.write(StoredLogin("ada", "secret-token"))

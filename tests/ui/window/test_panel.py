@@ -85,7 +85,7 @@ def in_gui(folder: Path, account: dict[str, str]) -> list[str]:
     return done.stdout.strip().splitlines()[-3:]
 
 
-def test_a_taurusgui_makes_it_by_module_and_by_class_and_it_can_be_made(
+def test_a_taurusgui_creates_it_by_module_and_by_class(
     tmp_path: Path, scicat: SciCat, account: dict[str, str], proposal: str
 ) -> None:
     scicat.create_dataset(scan(1, time.time(), proposal=proposal))
@@ -112,7 +112,7 @@ def test_its_properties_are_the_catalogue_and_the_proposal(
     panel.close()
 
 
-def test_the_beamline_whose_columns_are_shown_can_be_said(
+def test_the_beamline_of_the_columns_can_be_set(
     qtbot: QtBot, scicat: SciCat, account: dict[str, str], proposal: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     scicat.create_dataset(scan(1, time.time(), proposal=proposal))  # of cosaxs
@@ -127,7 +127,9 @@ def test_the_beamline_whose_columns_are_shown_can_be_said(
     panel.close()
 
 
-def test_in_qt_designer_it_asks_nobody(qtbot: QtBot, account: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_in_qt_designer_it_makes_no_call(
+    qtbot: QtBot, account: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("SCIZOO_SCICAT_URL", account["SCIZOO_SCICAT_URL"])
     panel = ScanLogPanel(designMode=True)
     qtbot.addWidget(panel)
@@ -135,9 +137,7 @@ def test_in_qt_designer_it_asks_nobody(qtbot: QtBot, account: dict[str, str], mo
     assert panel.getQtDesignerPluginInfo()["module"] == "taurus_widgets.panel"
 
 
-def test_one_that_is_taken_out_of_its_window_reads_no_more(
-    qtbot: QtBot, account: dict[str, str], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_removed_panel_reads_no_more(qtbot: QtBot, account: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
     for name, value in account.items():
         monkeypatch.setenv(name, value)
     before = set(threading.enumerate())

@@ -65,12 +65,12 @@ class TestTerminal:
         assert "Ring current (mA)" in done.stdout
         assert "\x1b" not in done.stdout
 
-    def test_no_datasets_are_said(self, account: dict[str, str]) -> None:
+    def test_an_empty_catalogue_is_reported(self, account: dict[str, str]) -> None:
         done = run("--terminal", "--proposal", "nothing", **account)
         assert done.returncode == 0
         assert "No datasets of proposal nothing" in done.stdout
 
-    def test_a_password_file_serves_as_well(
+    def test_a_password_file_can_be_used(
         self, scicat: SciCat, catalogue: Catalogue, password_file: Path, proposal: str
     ) -> None:
         scicat.create_dataset(scan(1, time.time(), proposal=proposal))
@@ -82,7 +82,7 @@ class TestTerminal:
         assert refused.returncode == 2
         assert "can be read by others" in refused.stderr
 
-    def test_a_password_that_is_not_given_is_asked_for_unseen(
+    def test_a_missing_password_is_asked_for_without_echo(
         self, scicat: SciCat, catalogue: Catalogue, proposal: str
     ) -> None:
         scicat.create_dataset(scan(1, time.time(), proposal=proposal))
@@ -154,7 +154,7 @@ class TestMistakes:
         assert done.exit_code == 2
         assert "GROUP/NAME" in done.output
 
-    def test_a_server_that_is_away_has_no_table(self) -> None:
+    def test_an_unavailable_server_gives_no_table(self) -> None:
         done = run("--terminal", "--url", "http://127.0.0.1:9")
         assert done.returncode == 1
         assert "does not answer (connection refused)" in done.stderr
@@ -192,7 +192,7 @@ class TestWindow:
             assert window.wait(PATIENCE) == 0
             assert "Traceback" not in window.text
 
-    def test_it_starts_with_the_server_away_and_without_a_password(self, tmp_path: Path, hanging_up: HangingUp) -> None:
+    def test_it_starts_without_server_and_password(self, tmp_path: Path, hanging_up: HangingUp) -> None:
         with Processes(tmp_path / "logs") as processes:
             url = f"http://127.0.0.1:{hanging_up.server_address[1]}"
             window = processes.start("scanlog", [SCANLOG, "--url", url, "--username", "ada", "--beamline", "cosaxs"])
@@ -200,9 +200,7 @@ class TestWindow:
             window.terminate()
             assert window.wait(PATIENCE) == 0
 
-    def test_a_door_and_a_pathfixer_that_are_away_hinder_neither_its_start_nor_its_end(
-        self, tmp_path: Path, account: dict[str, str]
-    ) -> None:
+    def test_it_starts_and_exits_without_door_and_pathfixer(self, tmp_path: Path, account: dict[str, str]) -> None:
         nobody = "tango://127.0.0.1:9/door/demo/1"
         with Processes(tmp_path / "logs") as processes:
             command = [SCANLOG, "--door", nobody, "--pathfixer", nobody.replace("door", "pathfixer")]

@@ -28,14 +28,14 @@ def test_texts_are_cut_and_numbers_are_not(width: int) -> None:
     assert {"4711", "14.2", "21"} <= set(lines[2].split())
 
 
-def test_a_narrow_terminal_says_what_it_has_no_room_for() -> None:
+def test_a_narrow_terminal_names_the_columns_that_do_not_fit() -> None:
     lines = printed(60)
     assert max(map(len, lines)) <= 60
     assert "4711" in lines[2]
     assert "Duration" in " ".join(lines[3:])
 
 
-def test_a_terminal_of_80_characters_shows_what_people_wrote() -> None:
+def test_a_terminal_of_80_characters_shows_comments_and_ratings() -> None:
     datasets = [
         scan(
             4711,

@@ -89,7 +89,7 @@ def test_a_connection_that_is_cut_off(api, fail, do: str, written: bool) -> None
     assert [one["pid"] for one in api.find({"pid": do})] == ([do] if written else [])
 
 
-def test_the_projects_client_takes_what_is_cut_off_for_no_answer(catalogue, api, fail) -> None:
+def test_the_projects_client_takes_a_truncated_answer_for_none(catalogue, api, fail) -> None:
     client = SciCat(catalogue.url, INGESTOR.username, INGESTOR.password)
     client.login()
     for do in ("cut", "cut_after", "cut_body"):
@@ -132,7 +132,7 @@ def test_expired_tokens_read_what_is_public_and_write_nothing_until_the_next_log
         assert again.post(DATASETS, a_dataset("late")).status_code == 201
 
 
-def test_what_they_came_to_is_told(api, fail) -> None:
+def test_the_counts_of_the_rules_are_reported(api, fail) -> None:
     fail({"do": "answer", "status": 404, "every": 2, "times": 2, "method": "get"})
     assert [api.get(DATASETS).status_code for _ in range(7)] == [200, 404, 200, 404, 200, 200, 200]
     rule = {"do": "answer", "method": "GET", "every": 2, "times": 2, "status": 404, "seen": 7, "done": 2}
@@ -219,7 +219,7 @@ def test_the_command_of_the_product_cannot_be_made_to_fail(tmp_path: Path) -> No
         ("- {do: slow, seconds: -1}", ":1: seconds: '-1' is not a number of seconds"),
     ],
 )
-def test_a_mistake_is_told_with_its_line_and_what_to_do(tmp_path: Path, text: str, said: str) -> None:
+def test_a_mistake_is_reported_with_its_line_and_what_to_do(tmp_path: Path, text: str, said: str) -> None:
     path = tmp_path / "faults.yaml"
     path.write_text(text)
     with pytest.raises(FaultsError) as raised:

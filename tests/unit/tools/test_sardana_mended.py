@@ -35,14 +35,14 @@ def incidents(monkeypatch: pytest.MonkeyPatch) -> set[str]:
     return found
 
 
-def test_one_that_is_well_is_left_alone(incidents: set[str]) -> None:
+def test_a_working_one_is_left_alone(incidents: set[str]) -> None:
     sardana = Fake()
     sardana._hear("error", "the scan failed for a reason of its own")
     sardana.mend(ended("test_x"))
     assert (sardana.restarts, incidents) == (0, set())
 
 
-def test_a_spoilt_measurement_group_costs_one_restart_and_is_said(incidents: set[str]) -> None:
+def test_a_spoilt_measurement_group_costs_one_restart_and_is_reported(incidents: set[str]) -> None:
     sardana = Fake()
     sardana._hear("error", SPOILT)
     sardana.mend(ended("test_x"))
@@ -58,7 +58,7 @@ def test_one_that_has_ended_is_started(incidents: set[str]) -> None:
     assert (sardana.restarts, incidents) == (1, {"Sardana was started anew after test_x: it had ended"})
 
 
-def test_one_whose_test_has_failed_is_started_anew(incidents: set[str]) -> None:
+def test_one_whose_test_has_failed_is_restarted(incidents: set[str]) -> None:
     sardana = Fake()
     sardana.mend(ended("test_x", failed=True))
     sardana.mend(ended("test_y"))

@@ -20,7 +20,7 @@ def test_a_value_has_group_name_unit_and_an_example() -> None:
     assert found["scan/user"].group == "Scan"
 
 
-def test_a_value_that_was_not_read_takes_its_unit_from_another_dataset() -> None:
+def test_an_unread_value_takes_its_unit_from_another_dataset() -> None:
     broken, good = ({"scientificMetadata": {"G": {"p": leaf}}} for leaf in (_unread(), {"value": 2.5, "unit": "mbar"}))
     assert gathered([broken, good]).found["G/p"] == AvailableField("G/p", "G", "p", "mbar", "2.5", True)
 
@@ -46,14 +46,14 @@ def test_names_with_slashes_and_dots_keep_their_path() -> None:
     }
 
 
-def test_the_beamline_is_where_all_were_made() -> None:
+def test_the_beamline_is_that_of_all_datasets() -> None:
     assert gathered([scan(1, 0.0), scan(2, 0.0)]).beamline == "cosaxs"
     assert gathered([scan(1, 0.0), scan(2, 0.0, creationLocation="femtomax")]).beamline == ""
     assert gathered([]).beamline == ""
 
 
 @given(METADATA)
-def test_any_metadata_is_gone_through(metadata: object) -> None:
+def test_any_metadata_is_accepted(metadata: object) -> None:
     found = gathered([{"pid": "x", "scientificMetadata": metadata}])
     assert isinstance(found, AvailableFields)
     for key in found.found:

@@ -50,7 +50,7 @@ class TestAnything:
             assert text == "" or text.isprintable()
             column.tip(dataset)
 
-    def test_control_characters_and_tricks_of_direction_are_gone(self) -> None:
+    def test_control_and_direction_characters_are_removed(self) -> None:
         assert cols.line("two\nlines\t\x1b[31mred\x00 \u202eleft\ud800") == "two lines [31mred left"
 
 
@@ -71,7 +71,7 @@ class TestNumbers:
     def test_six_digits(self, value: object, text: str) -> None:
         assert cols.number(value) == text
 
-    def test_a_short_list_is_whole_and_a_long_one_a_summary(self) -> None:
+    def test_a_short_list_is_shown_in_full_and_a_long_one_as_a_summary(self) -> None:
         assert cols.value_text([0.5, 0.25]) == "0.5, 0.25"
         assert cols.value_text([3, 1, 2, 5, 4]) == "5 values, 1 to 5"
         assert cols.value_text(list("abcde")) == "5 values: a, b, …"
@@ -89,7 +89,7 @@ class TestTimes:
         assert cols.clock("2025-11-09T12:02:11Z", self.TODAY) == "9 Nov 2025"
 
     @pytest.mark.parametrize("text", [None, "", "yesterday", 5, "0001-01-01T00:00:00+14:00"])
-    def test_what_is_no_time_is_empty(self, text: object) -> None:
+    def test_an_invalid_time_is_empty(self, text: object) -> None:
         assert cols.clock(text) == ""
 
     @pytest.mark.parametrize(
@@ -107,7 +107,7 @@ class TestTimes:
     def test_durations(self, seconds: float, text: str) -> None:
         assert cols.duration(seconds) == text
 
-    def test_what_runs_has_run_until_now(self) -> None:
+    def test_a_running_scan_has_its_duration_until_now(self) -> None:
         running: Json = {
             "creationTime": "2026-11-21T12:00:00.000Z",
             "scientificMetadata": {"scan": {"status": {"value": "running", "unit": ""}}},
@@ -142,7 +142,7 @@ class TestMetadataColumns:
         assert column.text(with_leaf(value=499.5, unit="mA")) == "499.5"
         assert column.text(with_leaf(value=0.4995, unit="A")) == "0.4995 A"
 
-    def test_what_could_not_be_read_says_so(self) -> None:
+    def test_an_unread_value_is_shown_as_not_read(self) -> None:
         column = cols.metadata_column("Machine/Ring current")
         for value in (None, ""):
             dataset = with_leaf(value=value, unit="mA", error="DEVICE_TIMEOUT")
@@ -163,7 +163,7 @@ class TestMetadataColumns:
 
 
 class TestFields:
-    def test_a_path_is_asked_for_as_scicat_stores_it(self) -> None:
+    def test_a_path_is_requested_as_scicat_stores_it(self) -> None:
         fields = cols.fields_of([cols.metadata_column("Machine/Ring current")])
         assert "scientificMetadata.Machine.Ring%20current" in fields
         assert "scientificMetadata.Machine.Ring current" in fields
@@ -232,7 +232,7 @@ class TestAnyField:
         assert "2001" in column.text(self.DATASET)
         assert column.tip(self.DATASET).startswith("2001-02-0")
 
-    def test_the_usual_ones_are_themselves(self) -> None:
+    def test_the_default_columns_are_found_by_their_keys(self) -> None:
         assert [cols.column_of(column.key).title for column in cols.default_columns()] == [
             column.title for column in cols.default_columns()
         ]

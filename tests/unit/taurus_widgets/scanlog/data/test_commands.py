@@ -30,7 +30,7 @@ SCANS = Path(sardana.macroserver.__file__).parent / "macros" / "scan.py"
         ("", ""),
     ],
 )
-def test_only_defaults_go(written: str, typed: str) -> None:
+def test_only_defaults_are_removed(written: str, typed: str) -> None:
     assert as_typed(written) == typed
 
 

@@ -26,7 +26,7 @@ def texts(row: Row) -> list[str]:
     return [cell.text for cell in row.cells]
 
 
-def test_only_what_differs_is_told_with_group_and_unit() -> None:
+def test_only_differences_are_listed_with_group_and_unit() -> None:
     first = {"Optics": {"Energy": leaf(12.4, "keV"), "Shutter": leaf("open")}}
     second = {"Optics": {"Energy": leaf(7.1, "keV"), "Shutter": leaf("open")}}
     found = of(first, second)
@@ -42,7 +42,7 @@ def test_a_dataset_does_not_differ_from_itself_whenever_it_was_taken() -> None:
     assert rows == ()
 
 
-def test_a_value_that_one_has_and_the_other_has_not_differs() -> None:
+def test_a_value_that_one_dataset_lacks_differs() -> None:
     (row,) = of({"a": leaf(1, "mm"), "b": leaf(2)}, {"b": leaf(2)}, {"a": leaf(1, "mm"), "b": leaf(2)}).rows
     assert texts(row) == ["1", MISSING, "1"]
     assert [row.differs(place, 0) for place in range(3)] == [False, True, False]
@@ -72,14 +72,14 @@ def test_arrays_are_compared_whole_and_shown_as_a_summary() -> None:
     assert row.differs(1, 0)
 
 
-def test_what_could_not_be_read_is_compared_as_that() -> None:
+def test_unread_values_are_equal() -> None:
     unread = {"a": leaf(None, error="timeout after 3 s")}
     assert of(unread, {"a": leaf(None, error="timeout after 3.1 s")}).rows == ()
     (row,) = of(unread, {"a": leaf(4)}).rows
     assert texts(row) == ["not read", "4"]
 
 
-def test_start_and_end_are_compared_each_for_itself() -> None:
+def test_start_and_end_are_compared_separately() -> None:
     (row,) = of({"T": leaf(293, "K", end=294)}, {"T": leaf(293, "K", end=300)}).rows
     assert (row.label, texts(row)) == ("T, end (K)", ["294", "300"])
 
@@ -101,7 +101,7 @@ def test_any_json_can_be_compared(metadata: list[object]) -> None:
 
 
 @pytest.mark.parametrize("text", ["=1+1", "+1 kV", "-cmd", "@SUM(A1)", "\uff1d1+1"])
-def test_what_is_copied_is_no_formula(text: str) -> None:
+def test_copied_texts_are_not_formulas(text: str) -> None:
     datasets: list[Json] = [{"pid": "1", "comment": text}, {"pid": "2", "scientificMetadata": {"n": leaf(-3)}}]
     copied = as_text(compare(datasets), datasets).split("\n")
     assert copied[1] == f"Dataset\tComment\t\t'{text}\t"

@@ -70,7 +70,7 @@ class TestGood:
             ("Some group/Not seen yet = 5 mm", "Some group/Not seen yet", Relation.EQUAL, 5, "mm"),
         ],
     )
-    def test_it_is_understood(self, text: str, key: str, relation: Relation, value: object, unit: str) -> None:
+    def test_it_is_parsed(self, text: str, key: str, relation: Relation, value: object, unit: str) -> None:
         found = one(text)
         assert (found.field, found.relation, found.value, found.unit) == (field(key), relation, value, unit)
         assert type(found.value) is type(value)
@@ -84,7 +84,7 @@ class TestGood:
             "points > 20",
         ]
 
-    def test_what_compares_nothing_is_text_to_look_for(self) -> None:
+    def test_a_text_without_a_comparison_is_searched_for(self) -> None:
         assert not is_condition("lysozyme and more")
         assert not is_condition('"a = b" c')
         assert is_condition("a=b")
@@ -115,14 +115,14 @@ class TestMistakes:
             ("energy > 1e999", "'1e999' is not one", "1e999"),
         ],
     )
-    def test_it_is_said_where_and_why(self, text: str, said: str, part: str) -> None:
+    def test_the_error_has_its_position_and_the_reason(self, text: str, said: str, part: str) -> None:
         message, place = mistake(text)
         assert said in message
         assert place == part
 
 
 @given(st.text(alphabet=st.sampled_from("ab=<>!~ ,;\"'/.5-e%µ°") | st.characters()))
-def test_any_text_is_understood_or_refused_with_a_place(text: str) -> None:
+def test_any_text_is_parsed_or_refused_with_a_position(text: str) -> None:
     refused: ConditionError | None = None
     try:
         parse(text, KNOWN)
@@ -132,7 +132,7 @@ def test_any_text_is_understood_or_refused_with_a_place(text: str) -> None:
 
 
 @given(st.sampled_from(KNOWN), st.integers(-999, 999) | st.floats(-1e9, 1e9, allow_nan=False))
-def test_what_is_shown_can_be_typed_again(known: NamedValue, value: float) -> None:
+def test_the_shown_text_can_be_typed_again(known: NamedValue, value: float) -> None:
     if known.numeric is not False:
         made = TypedCondition(
             QueryCondition(field(known.key), Relation.EQUAL, value, mathjs_spelling(known.unit)), known.key

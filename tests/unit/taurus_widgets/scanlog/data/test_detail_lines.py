@@ -36,11 +36,11 @@ def test_any_metadata_has_entries_of_one_line_each(metadata: object) -> None:
 
 
 @given(JSON)
-def test_any_value_is_whole_without_control_characters(value: object) -> None:
+def test_any_value_is_shown_in_full_without_control_characters(value: object) -> None:
     assert all(char.isprintable() or char in "\n\t" for char in whole_text(value))
 
 
-def test_a_list_is_whole_one_value_a_line_and_a_table_with_tabs() -> None:
+def test_a_list_has_one_value_per_line_and_a_table_has_tabs() -> None:
     assert whole_text([1, 2.5, 0.1 + 0.2, True]) == "1\n2.5\n0.30000000000000004\ntrue"
     assert whole_text([[1, 2], [3, 4]]) == "1\t2\n3\t4"
     assert whole_text({"a": [1]}) == '{\n "a": [\n  1\n ]\n}'
@@ -55,7 +55,7 @@ def test_a_long_list_is_cut_and_a_short_one_is_not() -> None:
     assert spectrum.whole == list(range(65))
 
 
-def test_what_belongs_to_a_value_has_its_unit() -> None:
+def test_the_extras_of_a_value_have_its_unit() -> None:
     leaf = {"value": 293.1, "unit": "K", "end": 318.7, "mean": 306, "samples": 12}
     temperature = detail_lines({"scientificMetadata": {"Temperature": leaf}})[1]
     assert [(inner.name, inner.value, inner.unit) for inner in temperature.inside] == [

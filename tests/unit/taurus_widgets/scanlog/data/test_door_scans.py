@@ -30,7 +30,7 @@ STARTED = ("Scan #7 started at Mon Nov 23 15:12:54 2026. It will take at least 0
 
 
 class TestOurs:
-    def test_a_scan_that_the_recorder_tells_of_has_its_uuid_and_exact_time(self) -> None:
+    def test_a_scan_reported_by_the_recorder_has_its_uuid_and_exact_time(self) -> None:
         door = DoorScans()
         assert door.receive("MacroStatus", macro(1, "start", "ascan mot01 0 1 2 0.1"), 10.0) == []
         assert door.receive("Info", STARTED, 10.1) == []
@@ -43,7 +43,7 @@ class TestOurs:
         assert door.receive("MacroStatus", macro(1, "stop"), 21.7) == []
         assert door.receive("State", "ON", 21.8) == []
 
-    def test_a_door_that_does_nothing_any_more_has_lost_it(self) -> None:
+    def test_an_idle_door_has_lost_the_scan(self) -> None:
         door = DoorScans()
         door.receive("RecordData", record(status="running", serialno=7, startts=9.0, title="t"), 10.0)
         assert door.receive("State", "RUNNING", 11.0) == []
@@ -51,7 +51,7 @@ class TestOurs:
         [lost] = door.receive("State", "ON", 13.0)
         assert (lost.uuid, lost.status, lost.end) == (UUID, "", 13.0)
 
-    def test_the_end_of_one_that_began_before_we_listened_is_not_ours(self) -> None:
+    def test_the_end_of_a_scan_from_before_the_subscription_is_ignored(self) -> None:
         assert DoorScans().receive("RecordData", record(status="completed", endts=1.0), 1.0) == []
 
 
@@ -62,14 +62,14 @@ class TestOthers:
         door.receive("Info", STARTED, 10.1)
         return door
 
-    def test_it_is_told_when_the_recorder_has_had_its_time(self) -> None:
+    def test_it_is_returned_after_the_wait_for_the_recorder(self) -> None:
         door = self.begun()
         assert door.has_pending
         assert door.unrecorded(10.1 + RECORDER_WAIT_SECONDS / 2) == []
         assert door.unrecorded(10.2 + RECORDER_WAIT_SECONDS) == [DoorScan(7, "ascan mot01 0.0 1.0 2 0.1", 10.1)]
         assert not door.has_pending
 
-    def test_it_ends_as_its_macro_does(self) -> None:
+    def test_it_ends_like_its_macro(self) -> None:
         for state, status in {
             "finish": "completed",
             "stop": "stopped",
@@ -81,13 +81,13 @@ class TestOthers:
             [over] = door.receive("MacroStatus", macro(1, state), 21.0)
             assert (over.number, over.status, over.end) == (7, status, 21.0)
 
-    def test_a_short_one_is_over_when_it_is_told(self) -> None:
+    def test_a_short_scan_is_over_when_it_is_returned(self) -> None:
         door = self.begun()
         assert door.receive("MacroStatus", macro(1, "finish"), 10.2) == []
         [scan] = door.unrecorded(20.0)
         assert (scan.status, scan.end) == ("completed", 10.2)
 
-    def test_it_is_that_of_the_innermost_macro(self) -> None:
+    def test_it_belongs_to_the_innermost_macro(self) -> None:
         door = DoorScans()
         door.receive("MacroStatus", macro(1, "start", "two_scans"), 10.0)
         door.receive("MacroStatus", macro(2, "start", "timescan 3 0.1"), 10.0)
@@ -97,7 +97,7 @@ class TestOthers:
         [over] = door.receive("MacroStatus", macro(2, "finish"), 21.0)
         assert over.status == "completed"
 
-    def test_what_ends_the_outer_macro_ends_it_too(self) -> None:
+    def test_the_end_of_the_outer_macro_ends_it_too(self) -> None:
         door = DoorScans()
         door.receive("MacroStatus", macro(1, "start", "two_scans"), 10.0)
         door.receive("MacroStatus", macro(2, "start", "timescan 3 0.1"), 10.0)
@@ -106,13 +106,13 @@ class TestOthers:
         assert [scan.status for scan in door.receive("MacroStatus", macro(1, "abort"), 21.0)] == ["aborted"]
         assert door.receive("State", "ON", 22.0) == []
 
-    def test_a_door_that_does_nothing_any_more_has_ended_it(self) -> None:
+    def test_an_idle_door_has_ended_the_scan(self) -> None:
         for state, status in {"ON": "completed", "ALARM": "failed"}.items():
             door = self.begun()
             door.unrecorded(20.0)
             assert [scan.status for scan in door.receive("State", state, 22.0)] == [status]
 
-    def test_a_macro_without_a_scan_is_none(self) -> None:
+    def test_a_macro_without_a_scan_is_not_a_scan(self) -> None:
         door = DoorScans()
         door.receive("MacroStatus", macro(1, "start", "wa"), 10.0)
         door.receive("Info", ("all motors", "a Scan #7 started at noon"), 10.1)
@@ -120,7 +120,7 @@ class TestOthers:
         assert door.unrecorded(20.0) == []
 
 
-def test_what_is_pickled_is_not_looked_into() -> None:
+def test_pickled_data_is_not_decoded() -> None:
     said = record(status="running", serialno=7, startts=9.0, title="t")
     assert DoorScans().receive("RecordData", ("bz2_pickle", said[1]), 10.0) == []
 
@@ -138,7 +138,7 @@ JSON = st.recursive(
 
 
 @given(st.lists(st.tuples(st.sampled_from(DOOR_ATTRIBUTES), JSON), max_size=6))
-def test_nothing_that_comes_there_breaks_it(events: list[tuple[str, Any]]) -> None:
+def test_any_value_is_accepted(events: list[tuple[str, Any]]) -> None:
     door = DoorScans()
     for attribute, value in events:
         lines = [str(value)] if attribute == "Info" else encoded(value)
@@ -148,5 +148,5 @@ def test_nothing_that_comes_there_breaks_it(events: list[tuple[str, Any]]) -> No
 @given(
     st.sampled_from(DOOR_ATTRIBUTES[2:]), st.tuples(st.text(max_size=9), st.binary(max_size=20)) | st.none() | st.text()
 )
-def test_nor_what_is_no_json(attribute: str, value: Any) -> None:
+def test_invalid_json_is_ignored(attribute: str, value: Any) -> None:
     assert DoorScans().receive(attribute, value, 1.0) == []

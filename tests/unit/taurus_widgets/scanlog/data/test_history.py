@@ -56,11 +56,11 @@ class Stub(SciCat):
         return self.answer
 
 
-def test_a_dataset_that_tells_nothing_is_to_be_asked_for() -> None:
+def test_a_dataset_without_history_must_be_requested() -> None:
     assert history_in({"pid": "p/1"}) is None
 
 
-def test_what_v3_tells_newest_first() -> None:
+def test_the_history_in_v3_newest_first() -> None:
     past = history_in({"pid": "p/1", "history": TOLD})
     assert past is not None
     assert [change.user for change in past.changes] == ["ben", "ada"]
@@ -70,12 +70,12 @@ def test_what_v3_tells_newest_first() -> None:
 
 
 @pytest.mark.parametrize("told", ["none", 5, [None, 3, {}, {"updatedAt": 5, "comment": {"previousValue": 1}}]])
-def test_anything_may_stand_there(told: object) -> None:
+def test_any_history_is_accepted(told: object) -> None:
     past = history_in({"pid": "p/1", "history": told})
     assert past is None or len(past.changes) <= 1
 
 
-def test_whole_documents_are_told_by_what_differs() -> None:
+def test_whole_documents_are_compared() -> None:
     energy = {"value": 7.2, "unit": "keV", "valueSI": 1.2e-15, "unitSI": "J"}
     after = document(
         comment="new", scientificMetadata={"Optics": {"Energy%2E1": energy}, "same": {"value": 1, "unit": ""}}
@@ -90,7 +90,7 @@ def test_whole_documents_are_told_by_what_differs() -> None:
     assert past.total == 7
 
 
-def test_parts_of_documents_are_told_too() -> None:
+def test_parts_of_documents_are_compared_too() -> None:
     before = {"scientificMetadata": {"Optics": {"Energy": {"value": 7.1}}}}
     after = {"scientificMetadata": {"Optics": {"Energy": {"value": 7.2}}}}
     past = read_history(Stub({"items": [{"timestamp": "t", "before": before, "after": after}]}), "p/1")
@@ -106,10 +106,10 @@ def test_parts_of_documents_are_told_too() -> None:
         (None, NO_CHANGES_KEPT),
     ],
 )
-def test_a_server_that_does_not_tell_is_no_mistake(answer: object, note: str) -> None:
+def test_a_server_without_history_is_not_an_error(answer: object, note: str) -> None:
     assert read_history(Stub(answer), "p/1").note == note
 
 
-def test_a_server_that_is_away_is_one() -> None:
+def test_an_unavailable_server_is_an_error() -> None:
     with pytest.raises(SciCatError):
         read_history(Stub(SciCatError("GET", 503, "away")), "p/1")

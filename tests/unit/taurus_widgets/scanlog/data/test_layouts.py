@@ -21,7 +21,7 @@ def file(tmp_path: Path) -> LayoutFile:
     return LayoutFile(tmp_path / "config" / "scanlog.json")
 
 
-def test_what_is_kept_comes_back(file: LayoutFile) -> None:
+def test_a_saved_layout_is_read_back(file: LayoutFile) -> None:
     made = Layouts().with_layout(
         "Alignment", (LayoutColumn("Optics/Energy", 12.5), LayoutColumn("title"), LayoutColumn("50%25 done/more", 8.0))
     )
@@ -30,7 +30,7 @@ def test_what_is_kept_comes_back(file: LayoutFile) -> None:
     assert file.read("femtomax") == Layouts()
 
 
-def test_nothing_kept_is_the_usual_layout(file: LayoutFile) -> None:
+def test_without_a_file_the_default_layout_is_used(file: LayoutFile) -> None:
     assert file.read("cosaxs").shown == default_layout()
     assert not file.path.exists()
 
@@ -63,7 +63,7 @@ def test_the_beamline_of_a_catalogue_is_remembered(file: LayoutFile) -> None:
         '{"beamlines": {"cosaxs": {"layouts": {"Standard": [{"column": "title", "width": "wide"}]}}}}',
     ],
 )
-def test_what_cannot_be_understood_is_named_and_not_overwritten(file: LayoutFile, text: str) -> None:
+def test_an_invalid_file_is_named_and_not_overwritten(file: LayoutFile, text: str) -> None:
     file.path.parent.mkdir()
     file.path.write_text(text, "utf-8")
     for attempt in (lambda: file.read("cosaxs"), lambda: file.write("cosaxs", Layouts())):
@@ -72,7 +72,7 @@ def test_what_cannot_be_understood_is_named_and_not_overwritten(file: LayoutFile
     assert file.path.read_text("utf-8") == text
 
 
-def test_a_layout_without_columns_and_one_that_is_gone_are_the_usual_one(file: LayoutFile) -> None:
+def test_an_empty_layout_and_a_missing_one_are_the_default(file: LayoutFile) -> None:
     file.path.parent.mkdir()
     kept = {"current": "Gone", "layouts": {STANDARD: []}}
     file.path.write_text(json.dumps({"beamlines": {"cosaxs": kept}}), "utf-8")
@@ -105,7 +105,7 @@ def test_it_is_in_the_users_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Pa
     assert user_file().path == tmp_path / ".config" / "scizoo" / "scanlog.json"
 
 
-def test_without_a_home_the_folders_of_the_user_are_nowhere(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_a_home_the_users_folders_do_not_exist(monkeypatch: pytest.MonkeyPatch) -> None:
     without_home(monkeypatch)
     assert user_file().path == NO_HOME_FOLDER / "scanlog.json"
     assert user_file().read("cosaxs") == Layouts()

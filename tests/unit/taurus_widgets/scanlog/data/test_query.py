@@ -30,7 +30,7 @@ def test_nothing_is_sorted_by_a_duration() -> None:
     assert order_of(next(column for column in cols.default_columns() if column.key == "duration")) == ""
 
 
-def test_what_can_change() -> None:
+def test_which_queries_are_changeable() -> None:
     assert not changeable(DatasetQuery(proposal="P", begin=dt.datetime.now(dt.UTC)))
     assert changeable(DatasetQuery(status=("running",)))
     assert DatasetQuery(text="x").filtered
@@ -64,7 +64,7 @@ def test_no_text_looks_like_a_date_to_javascript() -> None:
     assert texts == ['"lysozyme-3" text', "sample [3]", "i"]
 
 
-def test_what_sorts_is_asked_for() -> None:
+def test_the_field_of_the_order_is_requested() -> None:
     """SciCat sorts by nothing else; and MongoDB refuses a field within another."""
     points = DatasetQuery(order="scientificMetadata.scan.points.value")
     assert with_order(["pid"], points) == ["pid", "scientificMetadata.scan.points"]

@@ -30,7 +30,7 @@ def test_the_last_hours() -> None:
     assert TimeRange(Span.LAST_HOURS).times(NOW) == (utc(2026, 11, 23, 6, 30), None)
 
 
-def test_today_begins_at_midnight_where_people_are() -> None:
+def test_today_starts_at_local_midnight() -> None:
     assert TimeRange(Span.TODAY).times(NOW.astimezone()) == (utc(2026, 11, 22, 23), None)
 
 

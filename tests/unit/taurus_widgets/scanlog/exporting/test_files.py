@@ -74,7 +74,7 @@ class TestCells:
         assert readable(energy, dataset) == "7.11212"
         assert plain_value(energy, dataset) == 7.11212345678
 
-    def test_another_unit_than_the_headers_stays_with_the_value(self) -> None:
+    def test_a_unit_other_than_the_headers_stays_with_the_value(self) -> None:
         dataset, other = scan(1, START), scan(2, START)
         for place, (value, unit) in ((dataset, (7.1, "keV")), (other, (7100.123456789, "eV"))):
             place["scientificMetadata"]["Optics"]["Energy"] = {"value": value, "unit": unit}
@@ -85,10 +85,10 @@ class TestCells:
         assert (exact(rating, dataset), readable(rating, dataset)) == ("1.5", "★½☆")
         assert exact(rating, scan(1, START)) == ""
 
-    def test_the_group_stands_before_the_name(self) -> None:
+    def test_the_group_is_before_the_name(self) -> None:
         assert sheet("A/Energy", "B/Energy", "Scan").headings == ["A / Energy", "B / Energy", "Scan"]
 
-    def test_two_columns_of_one_name_are_told_apart(self) -> None:
+    def test_two_columns_of_one_name_have_different_headings(self) -> None:
         dataset = scan(1, START)
         for name in ("a", "b"):
             dataset["scientificMetadata"]["Optics"][name] = {"value": 1, "unit": "mm", "human_name": "Slit"}
@@ -105,7 +105,7 @@ class TestCells:
         assert guarded(text) == text
 
     @given(st.text(max_size=12))
-    def test_nothing_that_begins_like_a_formula_is_left_but_numbers(self, text: str) -> None:
+    def test_only_numbers_start_like_a_formula(self, text: str) -> None:
         result = guarded(text)
         assert result.endswith(text)
         assert PLAIN_NUMBER.fullmatch(result) or not result.startswith(("=", "+", "-", "@", "\t", "\r"))
@@ -133,7 +133,7 @@ class TestCsv:
         assert content.splitlines()[1] == "-7,25;3.5 mm"
 
     @given(st.lists(st.text(max_size=20), min_size=1, max_size=5))
-    def test_any_comments_come_back(self, tmp_path_factory: pytest.TempPathFactory, comments: list[str]) -> None:
+    def test_any_comments_can_be_read_back(self, tmp_path_factory: pytest.TempPathFactory, comments: list[str]) -> None:
         rows = [scan(number, START, comment=comment) for number, comment in enumerate(comments)]
         content = saved(tmp_path_factory.mktemp("csv") / "a.csv", sheet("Scan", "Comment"), rows)
         read = list(csv.reader(io.StringIO(content.decode("utf-8-sig"), newline="")))[1:]
@@ -166,14 +166,14 @@ class Page(HTMLParser):
 
 
 class TestHtml:
-    def test_what_users_wrote_is_text(self, tmp_path: Path) -> None:
+    def test_users_texts_are_escaped(self, tmp_path: Path) -> None:
         evil = "<script>alert(1)</script>"
         page = Page(saved(tmp_path / "a.html", sheet("Scan", "Comment"), datasets(2, comment=evil)))
         assert page.rows[0] == ["Scan", "Comment"]
         assert page.rows[1] == ["1", evil]
         assert "script" not in page.tags
 
-    def test_it_needs_nothing_else(self, tmp_path: Path) -> None:
+    def test_it_is_self_contained(self, tmp_path: Path) -> None:
         content = saved(tmp_path / "a.html", sheet("Scan"), datasets(1), pictures=one_picture)
         page = Page(content)
         assert not page.tags & {"link", "script", "iframe"}
@@ -289,7 +289,7 @@ class TestPictures:
 
 class TestSaving:
     @pytest.mark.parametrize("suffix", [".csv", ".html", ".eln"])
-    def test_what_was_there_stays_until_all_is_written(self, tmp_path: Path, suffix: str) -> None:
+    def test_the_existing_file_stays_until_all_is_written(self, tmp_path: Path, suffix: str) -> None:
         path = tmp_path / f"a{suffix}"
         path.write_text("old")
 
@@ -304,7 +304,7 @@ class TestSaving:
         assert path.read_text() == "old"
 
     @pytest.mark.parametrize("suffix", [".csv", ".html", ".eln"])
-    def test_a_full_disk_is_told_and_nothing_is_left(
+    def test_a_full_disk_is_reported_and_nothing_is_left(
         self, tmp_path: Path, suffix: str, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         path = tmp_path / f"a{suffix}"
@@ -339,7 +339,7 @@ class TestSaving:
         assert saving.file_problem(error.value, path) == f"The disk is full: {path.name} was not written to {tmp_path}"
         assert list(tmp_path.iterdir()) == []
 
-    def test_cancelled_it_leaves_nothing(self, tmp_path: Path) -> None:
+    def test_a_cancelled_export_leaves_nothing(self, tmp_path: Path) -> None:
         progress = ExportProgress(1000)
 
         def pages() -> Iterator[list[Json]]:
@@ -370,7 +370,7 @@ class TestSaving:
         assert path.stat().st_mode & 0o777 == 0o640
         assert path.read_text("utf-8-sig").split() == ["Scan", "1"]
 
-    def test_an_unknown_ending_is_refused(self, tmp_path: Path) -> None:
+    def test_an_unknown_suffix_is_refused(self, tmp_path: Path) -> None:
         with pytest.raises(ValueError, match=r"a\.xlsx ends with none"):
             saving.save(tmp_path / "a.xlsx", sheet("Scan"), [], ExportProgress())
         assert list(tmp_path.iterdir()) == []

@@ -34,7 +34,7 @@ def test_the_pid_stays_one_part_of_the_path() -> None:
 
 
 @given(st.text(st.characters(exclude_categories=["Cs"]), min_size=1))
-def test_no_pid_leads_elsewhere(pid: str) -> None:
+def test_no_pid_leads_to_another_page(pid: str) -> None:
     parts = urlsplit(page_of("https://scicat.example.org", pid))
     assert (parts.scheme, parts.netloc, parts.query, parts.fragment) == ("https", "scicat.example.org", "", "")
     assert unquote(parts.path.removeprefix("/datasets/")) == pid
@@ -44,6 +44,6 @@ def test_no_pid_leads_elsewhere(pid: str) -> None:
 @pytest.mark.parametrize(
     "wrong", ["scicat.example.org", "file:///etc/passwd", "javascript:alert(1)", "https://", "ftp://x"]
 )
-def test_what_is_no_page_is_refused(wrong: str) -> None:
+def test_an_invalid_address_is_refused(wrong: str) -> None:
     with pytest.raises(ValueError, match="not an address"):
         checked(wrong)
