@@ -52,7 +52,7 @@ class Held(SciCat):
 def answered(qtbot: QtBot, calls: Calls, threads: int = THREADS) -> None:
     """Wait until all that these threads were asked for so far is done, and whoever asked has heard of it."""
     together = threading.Barrier(threads)  # each takes one of these, and then nothing from before them is under way
-    heard: list[object] = []
+    results: list[object] = []
     for _ in range(threads):
-        calls.run(lambda: together.wait(PATIENCE), heard.append, heard.append)
-    qtbot.waitUntil(lambda: len(heard) == threads)
+        calls.run(lambda: together.wait(PATIENCE), results.append, results.append)
+    qtbot.waitUntil(lambda: len(results) == threads)

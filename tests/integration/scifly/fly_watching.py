@@ -123,10 +123,10 @@ class Elsewhere:
         return Counter(line["found"] for line in self.lines if "found" in line)
 
     def wait_for(self, kind: str, text: str) -> None:
-        def said() -> bool:
+        def reported() -> bool:
             return any(kind in line and text in line[kind] for line in self.lines)
 
-        wait_until(said, lambda: f"no {kind} {text!r} in {self.lines[-10:]}")
+        wait_until(reported, lambda: f"no {kind} {text!r} in {self.lines[-10:]}")
 
     @contextmanager
     def without_processor(self) -> Iterator[None]:

@@ -32,13 +32,13 @@ class Beamtime:
         self.secret = folder / "data" / "proprietary" / "lab" / "20250007" / "2025112408" / "raw"
         self.topic = Topic(kafka.bootstrap, f"scifish-scan-{uuid4().hex[:8]}")
         self.settings = folder / "scifish.yaml"
-        said = {
+        settings = {
             "Beamline": "lab",
             "Topic": self.topic.name,
             "KafkaBootstrapServers": kafka.bootstrap,
             "SpoolDirectory": str(folder / "spool"),
         }
-        self.settings.write_text(yaml.safe_dump(said))
+        self.settings.write_text(yaml.safe_dump(settings))
 
     def write(self, root: Path, name: str, content: str | None = None, ago: float = 7 * 86_400.0) -> Path:
         path = root / name
@@ -135,7 +135,7 @@ def test_the_json_output_can_be_read_by_a_program(beamtime: Beamtime, capsys: py
 
 
 @pytest.mark.parametrize(
-    ("more", "said"),
+    ("more", "reason"),
     [
         (["--profile", "sees", "--beamline", "lab"], "--profile: sees: pattern is missing; did you mean 'ses'?"),
         (["--since", "yesterday", "--beamline", "lab"], "--since 'yesterday' is not a date such as 2025-11-23"),
@@ -145,10 +145,10 @@ def test_the_json_output_can_be_read_by_a_program(beamtime: Beamtime, capsys: py
     ],
 )
 def test_a_wrong_command_is_refused_with_the_reason(
-    beamtime: Beamtime, more: list[str], said: str, capsys: pytest.CaptureFixture[str]
+    beamtime: Beamtime, more: list[str], reason: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["scan", str(beamtime.settings.parent), "--dry-run", *more]) == 2
-    assert said in capsys.readouterr().err
+    assert reason in capsys.readouterr().err
 
 
 def test_without_a_proposal_nothing_is_recorded(beamtime: Beamtime, capsys: pytest.CaptureFixture[str]) -> None:
@@ -171,10 +171,10 @@ def test_files_still_being_written_are_left_to_a_later_run(
     beamtime.write(beamtime.visitors, "Ag_0002.txt", two, ago=60.0)
     beamtime.write(beamtime.visitors, "Ag_0003.txt", two)
     assert main(["scan", str(beamtime.visitors), "--settings", str(beamtime.settings)]) == 1
-    said = capsys.readouterr()
-    assert "Ag_0001: is not finished" in said.err
-    assert "Ag_0002: is not finished" in said.err
-    assert "1 of 3 measurements are recorded now" in said.err
+    output = capsys.readouterr()
+    assert "Ag_0001: is not finished" in output.err
+    assert "Ag_0002: is not finished" in output.err
+    assert "1 of 3 measurements are recorded now" in output.err
     assert beamtime.topic.wait_for(lambda m: True)["status"] == "interrupted"
 
 

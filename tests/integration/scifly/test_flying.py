@@ -521,8 +521,8 @@ def test_record_now_records_a_file_at_once(lab: Lab, tmp_path: Path) -> None:
 def test_a_timed_out_record_now_says_that_the_file_will_be_recorded(lab: Lab) -> None:
     fly_service = lab.follow("{name: ses, settle: 60}")
     path = lab.write("Ag_0001.txt")
-    said = r"Ag_0001.txt is not recorded after 0.01 s; it will be"
-    with fly_service._journal._lock, pytest.raises(TimeoutError, match=said):  # as a disk that hangs
+    reason = r"Ag_0001.txt is not recorded after 0.01 s; it will be"
+    with fly_service._journal._lock, pytest.raises(TimeoutError, match=reason):  # as a disk that hangs
         fly_service.record_now(str(path), timeout=0.01)
     lab.wait_for("Ag_0001")
 

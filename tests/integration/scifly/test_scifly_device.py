@@ -108,8 +108,8 @@ def system(tmp_path_factory: pytest.TempPathFactory, kafka: Kafka) -> Iterator[S
         found.topic.close()
 
 
-def is_in(proxy: tango.DeviceProxy, state: DevState, said: str = "") -> bool:
-    return eventually(lambda: proxy.state() == state and said in proxy.status())
+def is_in(proxy: tango.DeviceProxy, state: DevState, sentence: str = "") -> bool:
+    return eventually(lambda: proxy.state() == state and sentence in proxy.status())
 
 
 def test_it_records_what_the_analysers_write(system: System) -> None:
@@ -169,16 +169,16 @@ def test_a_measurement_started_under_the_old_proposal_keeps_it(system: System) -
 
 def test_it_continues_without_pathfixer_also_after_a_restart(system: System) -> None:
     folder, fly = system.at(FIRST, "fibre_B"), system.fly
-    said = f"Its last answer is in use: proposal {FIRST}, sample fibre_B"
+    sentence = f"Its last answer is in use: proposal {FIRST}, sample fibre_B"
     system.pathfixer_server.kill()
     try:
-        assert is_in(fly, DevState.ALARM, said)
+        assert is_in(fly, DevState.ALARM, sentence)
         assert fly.Problems[0].startswith(f"{PATHFIXER}: the device does not answer")
         (folder / "alone.dat").write_text("x")
         assert system.snapshot(folder / "alone.dat")["sampleId"] == "fibre_B"
         (folder / "meanwhile.dat").write_text("x")
         system.restart(signal.SIGKILL)
-        assert is_in(system.fly, DevState.ALARM, said)
+        assert is_in(system.fly, DevState.ALARM, sentence)
         assert system.fly.WatchedPath == str(folder.parent)
         assert system.snapshot(folder / "meanwhile.dat")["proposalId"] == FIRST
     finally:

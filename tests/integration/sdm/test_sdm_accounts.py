@@ -67,13 +67,13 @@ def as_account(account: str, groups: tuple[str, ...], call: Callable[[], None]) 
             os.setuid(entry.pw_uid)
             assert os.geteuid() == entry.pw_uid
             call()
-        except BaseException:  # noqa: BLE001 - told to the test by the parent
+        except BaseException:  # noqa: BLE001 - reported to the test by the parent
             failure = traceback.format_exc()
         os.write(writing, failure.encode()[:60_000])
         os._exit(0)
     os.close(writing)
-    with os.fdopen(reading, "rb") as told:
-        failure = told.read().decode()
+    with os.fdopen(reading, "rb") as pipe:
+        failure = pipe.read().decode()
     os.waitpid(child, 0)
     assert failure == ""
 

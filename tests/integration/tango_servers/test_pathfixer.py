@@ -352,8 +352,8 @@ def test_wrong_properties_are_reported_in_the_status(stack: Stack, pathfixer: ta
         ({"Doors": ["nobody"]}, DevState.ALARM, "Doors, line 1: the Tango database has no device nobody, so"),
     ):
         configure(stack, **wrong)
-        told = eventually(lambda says=says: says in pathfixer.status())  # what did not answer is asked each 10 s
-        assert told, (wrong, pathfixer.status())
+        reported = eventually(lambda says=says: says in pathfixer.status())  # a silent device is asked every 10 s
+        assert reported, (wrong, pathfixer.status())
         assert (pathfixer.state(), pathfixer.Proposal) == (state, "20250001")
         if state == DevState.FAULT:
             assert "Correct it in the Tango database (with jive), then run Init" in pathfixer.status()

@@ -79,14 +79,14 @@ def test_a_refusing_consumer_is_named_with_its_reason_and_retried(
     assert eventually(lambda: pathfixer.state() == DevState.ALARM)
     assert f"{OTHER} refused the path: it is armed. Retrying every 10 s" in pathfixer.status()
 
-    def told(name: str, part: object) -> bool:
+    def pushed(name: str, part: object) -> bool:
         values = [value for seen, value in events.seen if seen == name]
         return any(part == value if name == "state" else part in (value or ()) for value in values)
 
-    assert eventually(lambda: told("pendingdevices", OTHER))
-    assert eventually(lambda: told("baddevices", OTHER))
-    assert eventually(lambda: told("state", DevState.ALARM))
-    assert eventually(lambda: told("status", "it is armed"))
+    assert eventually(lambda: pushed("pendingdevices", OTHER))
+    assert eventually(lambda: pushed("baddevices", OTHER))
+    assert eventually(lambda: pushed("state", DevState.ALARM))
+    assert eventually(lambda: pushed("status", "it is armed"))
     events.close()
     other = detectors.start(OTHER)
     assert eventually(lambda: other.FilePath == pathfixer.SamplePath)

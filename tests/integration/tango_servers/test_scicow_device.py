@@ -88,8 +88,8 @@ def with_properties(stack: Stack, **properties: Sequence[str]) -> tango.DevicePr
     return proxy
 
 
-def is_in(proxy: tango.DeviceProxy, state: DevState, said: str = "") -> bool:
-    return eventually(lambda: proxy.state() == state and said in proxy.status())
+def is_in(proxy: tango.DeviceProxy, state: DevState, sentence: str = "") -> bool:
+    return eventually(lambda: proxy.state() == state and sentence in proxy.status())
 
 
 def quality(proxy: tango.DeviceProxy, name: str) -> AttrQuality:

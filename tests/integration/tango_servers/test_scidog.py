@@ -94,9 +94,9 @@ def test_subscribers_get_the_new_value_of_each_attribute(stack: Stack, scidog: t
         assert eventually(lambda: {name for name, _ in events.seen} == {name.lower() for name in attributes})
     finally:
         events.close()
-    told = dict(events.seen)
+    pushed = dict(events.seen)
     for name in attributes:
-        assert told[name.lower()] == scidog.read_attribute(name).value != before[name]
+        assert pushed[name.lower()] == scidog.read_attribute(name).value != before[name]
 
 
 def test_the_docs_list_the_properties_as_jive_reads_them(stack: Stack, scidog: tango.DeviceProxy) -> None:
@@ -157,10 +157,10 @@ def test_the_last_good_configuration_is_used_by_all_where_the_active_one_cannot_
     stack: Stack, scidog: tango.DeviceProxy, tmp_path: Path
 ) -> None:
     good = names(scidog)
-    told = ["saxs, line 1: not YAML", "saxs: no line of it can be read; the last good one is in use"]
+    starts = ["saxs, line 1: not YAML", "saxs: no line of it can be read; the last good one is in use"]
 
     def shown() -> tuple[list[str], list[bool], bool]:
-        says = [problem.startswith(start) for problem, start in zip(scidog.Problems, told, strict=True)]
+        says = [problem.startswith(start) for problem, start in zip(scidog.Problems, starts, strict=True)]
         return names(scidog), says, "35 attributes are recorded. Active configuration: saxs;" in scidog.status()
 
     edit(stack, **{"Config.saxs": ["{" + line for line in CONFIGURATIONS["saxs"][1:2]]})
@@ -172,7 +172,7 @@ def test_the_last_good_configuration_is_used_by_all_where_the_active_one_cannot_
     env = {**stack.env, "XDG_STATE_HOME": str(tmp_path)}
     program = subprocess.run([sys.executable, "-c", PROGRAM], env=env, capture_output=True, text=True, timeout=PATIENCE)
     count, *says = program.stdout.splitlines()
-    assert (count, [line.startswith(start) for line, start in zip(says, told, strict=True)]) == ("35", [True, True])
+    assert (count, [line.startswith(start) for line, start in zip(says, starts, strict=True)]) == ("35", [True, True])
     server = next(process for process in stack.processes.running if process.name == "scidog")
     server.stop()
     stack.processes.running.remove(server)

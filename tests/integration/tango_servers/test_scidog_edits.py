@@ -357,8 +357,8 @@ def test_a_client_in_another_process_is_identified(stack: Stack, scidog: tango.D
         f"import tango; d = tango.DeviceProxy({stack.name(SCIDOG)!r}); d.ActiveConfig = 'waxs'; print(d.ActiveConfig)"
     )
     child = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True)
-    said, _ = child.communicate(timeout=PATIENCE)
-    assert said.strip() == "waxs"
+    output, _ = child.communicate(timeout=PATIENCE)
+    assert output.strip() == "waxs"
     assert history(scidog, "ActiveConfig")[0]["who"] == f"process {child.pid} on this machine"
 
 
@@ -376,13 +376,13 @@ def test_a_hanging_database_is_reported_and_other_clients_are_answered(stack: St
     try:
         answered = 0
 
-        def told() -> bool:
+        def reported() -> bool:
             nonlocal answered
             assert len(scidog.read_attribute("Entries").value) > 100
             answered += 1
             return bool(scidog.state() == tango.DevState.ALARM)
 
-        assert eventually(told)
+        assert eventually(reported)
         assert scidog.Problems[0].startswith("the Tango database does not answer; its last answer is in use")
         assert answered > 3  # who waited for the database would be answered once in the seconds that it has
     finally:

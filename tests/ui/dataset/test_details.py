@@ -351,8 +351,8 @@ class TellingServer:
         class Handler(BaseHTTPRequestHandler):
             def do_GET(self) -> None:
                 outer.asked += self.path.startswith("/api/v3/history?")
-                told = {"items": outer.items, "totalCount": len(outer.items)}
-                self._send(outer.status, told if outer.status == 200 else {"message": "Forbidden resource"})
+                history = {"items": outer.items, "totalCount": len(outer.items)}
+                self._send(outer.status, history if outer.status == 200 else {"message": "Forbidden resource"})
 
             def do_POST(self) -> None:
                 self._send(201, {"access_token": "token"})
@@ -456,8 +456,10 @@ class TestHistory:
         assert server.asked == asked
 
     def test_the_history_in_the_dataset_needs_no_call(self, server: TellingServer, page: HistoryPage) -> None:
-        told = [{"updatedAt": iso(1.7e9), "updatedBy": "ada", "comment": {"previousValue": "a", "currentValue": "b"}}]
-        page.setDataset({"pid": "p/1", "updatedAt": "2", "history": told})
+        history = [
+            {"updatedAt": iso(1.7e9), "updatedBy": "ada", "comment": {"previousValue": "a", "currentValue": "b"}}
+        ]
+        page.setDataset({"pid": "p/1", "updatedAt": "2", "history": history})
         assert page.table.item(0, AFTER).text() == "b"
         assert server.asked == 0
 

@@ -124,8 +124,8 @@ def _plot(width: int, height: int) -> Qt.QImage:
 
 def _history() -> list[Json]:
     def change(seconds: float, user: str, **fields: tuple[object, object]) -> Json:
-        told = {name: {"previousValue": before, "currentValue": after} for name, (before, after) in fields.items()}
-        return {"updatedAt": iso(seconds), "updatedBy": user, **told}
+        changes = {name: {"previousValue": before, "currentValue": after} for name, (before, after) in fields.items()}
+        return {"updatedAt": iso(seconds), "updatedBy": user, **changes}
 
     temperature = {"Sample environment": {"Temperature": {"value": 293.1, "unit": "K"}}}
     later = {"Sample environment": {"Temperature": {"value": 293.1, "unit": "K", "end": 318.7}}}

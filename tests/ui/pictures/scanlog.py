@@ -152,10 +152,10 @@ def _draw_all(processes: Processes, state: Path, folder: Path, theme: str) -> No
         wait_until(lambda: log.scans.rowCount() == count + 2)
         picture(log, "panel-new-rows")
     with opened(scicat, *LARGE) as log:
-        heardAtTheDoor(log, now)
+        scansOfTheDoor(log, now)
         picture(log, "live")
     with opened(scicat, *PANEL) as log:
-        heardAtTheDoor(log, now)
+        scansOfTheDoor(log, now)
         picture(log, "panel-live")
     with opened(scicat, *PANEL) as log:
         log.setQuery(replace(log.query, text="no such words", status=("failed",)))
@@ -174,14 +174,14 @@ def _draw_all(processes: Processes, state: Path, folder: Path, theme: str) -> No
         picture(log, "panel-away")
 
 
-def heardAtTheDoor(log: ScanLog, now: float) -> None:
+def scansOfTheDoor(log: ScanLog, now: float) -> None:
     """Two scans that are not in the catalogue, one of them for long; and a Door that has died since."""
     live = log.live
     command = "timescan 600 0.5"
     lost = DoorScan(1300, "ascan mot02 0 5 50 0.1", now - 40, "0" * 8, "completed", now - 5)
     running = DoorScan(1301, command, now, "1" * 8)
-    for told in (replace(lost, status="running", end=None), lost, running):
-        live._scanned([told])
+    for reported in (replace(lost, status="running", end=None), lost, running):
+        live._scanned([reported])
     live._expected[lost.key].late = True
     since = dt.datetime.fromtimestamp(now)
     watch = TangoListener("door/cosaxs/1", (), live)

@@ -217,18 +217,18 @@ class TestRows:
         qtbot.waitUntil(lambda: len(live._in_use) == 2)
         scanLog.setCatalogue(beamline.scicat, "another")
         qtbot.waitUntil(lambda: scanLog.loader.pages is not None)
-        told: list[str] = []
+        statuses: list[str] = []
 
         def note(attribute: str, value: object, *_: object) -> None:
             if attribute.lower() == "recorddata" and isinstance(value, tuple) and value[0] == "utf8_json":
                 decoded = json.loads(value[1])
                 if decoded.get("type") == RECORD_TYPE:
-                    told.append(decoded["data"]["status"])
+                    statuses.append(decoded["data"]["status"])
 
         assert live._door is not None
         live._door.eventReceived.connect(note)  # after the log itself
         beamline.door.run(*SHORT)
-        qtbot.waitUntil(lambda: told[-1:] == ["completed"])
+        qtbot.waitUntil(lambda: statuses[-1:] == ["completed"])
         assert scanLog.scans.rowCount() == 0
         scanLog.setCatalogue(beamline.scicat, "20250001")
         uuid = beamline.last_scan().uuid
@@ -300,11 +300,11 @@ class TestAway:
             qtbot.waitUntil(lambda: bool(rows))
             beamline.sardana.process.kill()
             qtbot.waitUntil(lambda: "does not answer since" in live.notice.whole)
-            said, count = live.notice.whole, scanLog.scans.rowCount()
+            notice, count = live.notice.whole, scanLog.scans.rowCount()
             with pytest.MonkeyPatch.context() as patch:
                 tries = Proxies(patch)
                 qtbot.waitUntil(lambda: len(tries.main) >= 2)
-            assert live.notice.whole == said
+            assert live.notice.whole == notice
             assert scanLog.scans.rowCount() == count
             beamline.sardana.restart()
             qtbot.waitUntil(lambda: "does not answer" not in live.notice.whole)
@@ -391,14 +391,14 @@ def test_the_command_exits_cleanly_while_it_listens(beamline: Beamline) -> None:
 def test_changes_of_pathfixers_proposal_and_visit_are_reported(
     qtbot: QtBot, scanLog: ScanLog, beamline: Beamline
 ) -> None:
-    told: list[tuple[str, str]] = []
-    scanLog.proposalInUse.connect(lambda *both: told.append(both))
+    proposals: list[tuple[str, str]] = []
+    scanLog.proposalInUse.connect(lambda *both: proposals.append(both))
     scanLog.setPathFixer(beamline.pathfixer)
-    qtbot.waitUntil(lambda: bool(told))
-    visit = told[-1][1]
-    assert told[-1][0] == "20250001"
+    qtbot.waitUntil(lambda: bool(proposals))
+    visit = proposals[-1][1]
+    assert proposals[-1][0] == "20250001"
     assert visit
     beamline.door.run("setproposal", "20250117")
-    qtbot.waitUntil(lambda: told[-1][0] == "20250117")
+    qtbot.waitUntil(lambda: proposals[-1][0] == "20250117")
     beamline.door.run("setproposal", "20250001")
-    qtbot.waitUntil(lambda: told[-1][0] == "20250001")
+    qtbot.waitUntil(lambda: proposals[-1][0] == "20250001")

@@ -87,14 +87,14 @@ class TestLive:
     def test_a_row_is_announced_once_for_each_status(
         self, qtbot: QtBot, scanLog: ScanLog, scicat: SciCat, proposal: str, shown: Shown
     ) -> None:
-        heard: list[tuple[str, str]] = []
-        scanLog.rowShown.connect(lambda pid, status: heard.append((pid, status)))
+        shown_rows: list[tuple[str, str]] = []
+        scanLog.rowShown.connect(lambda pid, status: shown_rows.append((pid, status)))
         made = fill(scicat, proposal, 1)[0]
         scanLog.setCatalogue(scicat, proposal)
         shown(1)
         scicat.patch_dataset(made["pid"], {"comment": "no new status"})
         qtbot.waitUntil(lambda: text(scanLog, 0, "Comment") == "no new status")
-        assert heard == [(made["pid"], "completed")]
+        assert shown_rows == [(made["pid"], "completed")]
 
     def test_a_burst_is_shown_completely(self, scanLog: ScanLog, scicat: SciCat, proposal: str, shown: Shown) -> None:
         fill(scicat, proposal, 1)
@@ -368,9 +368,9 @@ class TestTrouble:
         catalogue.process.kill()
         bar = scanLog.statusBar
         qtbot.waitUntil(lambda: "does not answer (connection refused) since " in bar.connection.text())
-        said, tries = bar.connection.text(), scicat.tries
+        text_before, tries = bar.connection.text(), scicat.tries
         qtbot.waitUntil(lambda: scicat.tries > tries + 2)
-        assert bar.connection.text() == said  # since when stays
+        assert bar.connection.text() == text_before  # since when stays
         assert scanLog.scans.rowCount() == 2
         scanLog.table.selectRow(0)
         qtbot.waitUntil(lambda: "does not answer" in scanLog.details.message.text())

@@ -20,12 +20,12 @@ def fail(text: str) -> None:
 
 def test_results_arrive_in_the_windows_thread(qtbot: QtBot) -> None:
     calls = Calls()
-    heard: list[object] = []
-    calls.run(lambda: threading.current_thread(), heard.append, heard.append)
-    calls.run(lambda: fail("no"), heard.append, lambda error: heard.extend([error, threading.current_thread()]))
-    qtbot.waitUntil(lambda: len(heard) == 3)
-    error = next(one for one in heard if isinstance(one, ValueError))
-    threads = [one for one in heard if one is not error]
+    results: list[object] = []
+    calls.run(lambda: threading.current_thread(), results.append, results.append)
+    calls.run(lambda: fail("no"), results.append, lambda error: results.extend([error, threading.current_thread()]))
+    qtbot.waitUntil(lambda: len(results) == 3)
+    error = next(one for one in results if isinstance(one, ValueError))
+    threads = [one for one in results if one is not error]
     assert str(error) == "no"
     assert threading.current_thread() in threads
     assert any(thread is not threading.current_thread() for thread in threads)
@@ -34,7 +34,7 @@ def test_results_arrive_in_the_windows_thread(qtbot: QtBot) -> None:
 
 def test_only_the_last_call_of_a_key_gets_its_result(qtbot: QtBot) -> None:
     calls = Calls()
-    heard: list[int] = []
+    results: list[int] = []
     all_are_asked_for = threading.Event()
 
     def work(number: int) -> int:
@@ -42,10 +42,10 @@ def test_only_the_last_call_of_a_key_gets_its_result(qtbot: QtBot) -> None:
         return number
 
     for number in range(20):
-        calls.run(partial(work, number), heard.append, lambda _: heard.append(-1), "page")
+        calls.run(partial(work, number), results.append, lambda _: results.append(-1), "page")
     all_are_asked_for.set()
     answered(qtbot, calls)
-    assert heard == [19]
+    assert results == [19]
     calls.stop()
 
 
@@ -54,15 +54,15 @@ def test_a_cancelled_call_gets_no_result(qtbot: QtBot, how: str) -> None:
     before = set(threading.enumerate())
     calls = Calls(threads=1)
     threads = set(threading.enumerate()) - before
-    heard: list[object] = []
+    results: list[object] = []
     began, may_end = threading.Event(), threading.Event()
 
     def work() -> None:
         began.set()
         may_end.wait(PATIENCE)
 
-    call = calls.run(work, heard.append, heard.append)
-    never = calls.run(lambda: heard.append("begun"), heard.append, heard.append)
+    call = calls.run(work, results.append, results.append)
+    never = calls.run(lambda: results.append("begun"), results.append, results.append)
     assert began.wait(PATIENCE)
     if how == "cancel":
         call.cancel()
@@ -75,7 +75,7 @@ def test_a_cancelled_call_gets_no_result(qtbot: QtBot, how: str) -> None:
         calls.stop()
     qtbot.waitUntil(lambda: not any(thread.is_alive() for thread in threads))
     Qt.QApplication.processEvents()
-    assert heard == []
+    assert results == []
 
 
 def test_deleted_without_stop_it_emits_nothing_more_and_ends(qtbot: QtBot) -> None:
@@ -83,12 +83,12 @@ def test_deleted_without_stop_it_emits_nothing_more_and_ends(qtbot: QtBot) -> No
     owner = Qt.QObject()
     calls = Calls(owner, threads=2)
     threads = set(threading.enumerate()) - before
-    heard: list[object] = []
+    results: list[object] = []
     began, may_end = threading.Event(), threading.Event()
-    calls.run(lambda: began.set() or may_end.wait(PATIENCE), heard.append, heard.append)  # type: ignore[func-returns-value]
+    calls.run(lambda: began.set() or may_end.wait(PATIENCE), results.append, results.append)  # type: ignore[func-returns-value]
     assert began.wait(PATIENCE)
     with qtbot.waitSignal(owner.destroyed):
         owner.deleteLater()
     may_end.set()
     qtbot.waitUntil(lambda: not any(thread.is_alive() for thread in threads))
-    assert heard == []
+    assert results == []

@@ -50,12 +50,12 @@ if "scifish.spool.executor" in sys.modules:  # else SciFish cannot be loaded
     sys.modules["scifish.spool.executor"].DISK_WAIT_SECONDS = 60.0  # no warning of a slow disk on a busy machine
 
 class Macro(Logger):
-    said = []
+    warnings = []
     environment = {{}}
     def __init__(self):
         Logger.__init__(self, "macro")
         handler = logging.Handler()
-        handler.emit = lambda record: self.said.append(record.getMessage())
+        handler.emit = lambda record: self.warnings.append(record.getMessage())
         self.addLogHandler(handler)
     def getMacroServer(self): return type("Server", (), {{"full_name": "macroserver/x/1"}})
     def getDoorName(self): return "door/x/1"
@@ -77,7 +77,7 @@ for _ in range(2):
     recorder.startRecordList(records)
     recorder.writeRecord({record})
     {end}
-print(macro.said)
+print(macro.warnings)
 """
 
 END = "recorder.endRecordList(records)"
@@ -282,8 +282,8 @@ def _files(tmp_path: Path) -> list[Path]:
 
 
 def test_a_malformed_point_is_reported_at_the_end_and_counted(scan: Scan, tmp_path: Path) -> None:
-    said = scan(record="{'point_nb': 0}")
-    assert said.count("the results of this scan are not complete: AttributeError") == 2
+    warnings = scan(record="{'point_nb': 0}")
+    assert warnings.count("the results of this scan are not complete: AttributeError") == 2
     (left,) = _left_open(tmp_path)
     assert left.record.ending is not None
     assert left.record.ending["points"] == 1
@@ -424,8 +424,8 @@ def test_custom_data_before_a_scan_that_cannot_be_recorded_do_no_harm(scan: Scan
 
 
 def test_custom_data_that_cannot_be_sent_after_a_scan_are_reported_at_the_door(scan: Scan) -> None:
-    said = scan(end=f"{END}; recorder.addCustomData(1, 'a')")
-    assert said.count("custom data are not recorded: NotRecorded: the beamline is not known") == 2
+    warnings = scan(end=f"{END}; recorder.addCustomData(1, 'a')")
+    assert warnings.count("custom data are not recorded: NotRecorded: the beamline is not known") == 2
 
 
 def test_a_scan_in_the_hook_of_another_leaves_that_one_open(scan: Scan, tmp_path: Path) -> None:

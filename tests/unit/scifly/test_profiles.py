@@ -92,7 +92,7 @@ def test_a_profile_is_one_line() -> None:
 
 
 @pytest.mark.parametrize(
-    ("line", "said"),
+    ("line", "reason"),
     [
         ("sees", "line 2: sees: pattern is missing; did you mean 'ses'?"),
         ("{name: mine}", "line 2: mine: pattern is missing, as it is not one of ses, prodigy, any"),
@@ -111,11 +111,11 @@ def test_a_profile_is_one_line() -> None:
         ("prodigy", "line 2: there is a profile 'prodigy' above; give this one another name"),
     ],
 )
-def test_a_mistake_costs_only_its_own_line_and_is_reported(line: str, said: str) -> None:
+def test_a_mistake_costs_only_its_own_line_and_is_reported(line: str, reason: str) -> None:
     profiles, problems = profiles_from(["prodigy", line, "any"])
     assert [profile.name for profile in profiles] == ["prodigy", "any"]
     (problem,) = problems
-    assert said in problem
+    assert reason in problem
 
 
 def test_an_unknown_key_is_reported_and_the_rest_is_used() -> None:
@@ -128,6 +128,6 @@ def test_an_unknown_key_is_reported_and_the_rest_is_used() -> None:
 def test_any_text_is_read_or_reported(lines: list[str]) -> None:
     profiles, problems = profiles_from(lines)
     assert all(profile.wants("a.txt") in (True, False) for profile in profiles)
-    said = [piece for line in lines for piece in line.splitlines() if piece.strip() and piece.strip()[0] != "#"]
-    assert len(profiles) <= len(said)
-    assert problems or len(profiles) == len(said)
+    entries = [piece for line in lines for piece in line.splitlines() if piece.strip() and piece.strip()[0] != "#"]
+    assert len(profiles) <= len(entries)
+    assert problems or len(profiles) == len(entries)

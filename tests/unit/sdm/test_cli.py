@@ -188,12 +188,12 @@ def test_a_dry_run_says_that_the_owner_would_change(tmp_path: Path, capsys: pyte
 def test_a_dry_run_reports_missing_groups_and_accounts(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "visitors" / "cosaxs").mkdir(parents=True)
     asked = ["folders", "20250001", "--prefix", str(tmp_path), "--owner", "nobody-here"]
-    said = []
+    errors = []
     for how in (["--dry-run"], []):
         assert main([*asked, *how]) == 0
-        said.append(capsys.readouterr().err.splitlines())
-    assert said[0] == said[1]
-    assert [line.partition(" on this")[0] for line in said[0]] == [
+        errors.append(capsys.readouterr().err.splitlines())
+    assert errors[0] == errors[1]
+    assert [line.partition(" on this")[0] for line in errors[0]] == [
         "scizoo-sdm: there is no group '20250001-group'",
         "scizoo-sdm: there is no account 'nobody-here'",
     ]

@@ -10,7 +10,7 @@ from scifish.settings import Settings
 from tango_servers.SciDog import SciDog
 
 
-def said(name: str) -> SimpleNamespace:
+def properties_named(name: str) -> SimpleNamespace:
     """What the properties say when the one configuration has this name, and the unit of its one entry is that, too."""
     line = f"- {{name: Ring current, source: a/b/c/d, unit: {name}}}"
     settings = Settings(beamline="lab", configs={name: (line,)}, active_config=name, max_array_size=len(name))
@@ -30,7 +30,7 @@ class Changing:
     @property
     def _view(self) -> SimpleNamespace:
         self.looks += 1
-        return said("mA" if self.looks % 2 else "MA_")
+        return properties_named("mA" if self.looks % 2 else "MA_")
 
 
 @pytest.mark.parametrize("which", ["", "ma"])

@@ -196,7 +196,7 @@ def test_the_command_of_the_product_cannot_be_made_to_fail(tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "reason"),
     [
         ("a: [", ":1: not YAML"),
         ("do: slow", ":1: a list of rules is needed"),
@@ -219,12 +219,12 @@ def test_the_command_of_the_product_cannot_be_made_to_fail(tmp_path: Path) -> No
         ("- {do: slow, seconds: -1}", ":1: seconds: '-1' is not a number of seconds"),
     ],
 )
-def test_a_mistake_is_reported_with_its_line_and_what_to_do(tmp_path: Path, text: str, said: str) -> None:
+def test_a_mistake_is_reported_with_its_line_and_what_to_do(tmp_path: Path, text: str, reason: str) -> None:
     path = tmp_path / "faults.yaml"
     path.write_text(text)
     with pytest.raises(FaultsError) as raised:
         read_rules(path)
-    assert f"{path}{said}" in str(raised.value)
+    assert f"{path}{reason}" in str(raised.value)
 
 
 def test_no_file(tmp_path: Path) -> None:

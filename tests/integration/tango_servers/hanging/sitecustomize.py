@@ -11,7 +11,7 @@ import time
 
 def _hangs(switch: str, call):
     def hanging(path, *args, **kwargs):
-        told = False
+        listed = False
         while True:
             try:
                 with open(switch, encoding="utf-8") as file:
@@ -22,8 +22,8 @@ def _hangs(switch: str, call):
             above = os.readlink(f"/proc/self/fd/{place}") if place is not None else ""
             if isinstance(path, int) or not f"{above}/{os.fspath(path)}/".replace("//", "/").startswith(f"{below}/"):
                 return call(path, *args, **kwargs)
-            if not told:
-                told = True
+            if not listed:
+                listed = True
                 with open(f"{switch}.held", "a", encoding="utf-8") as file:
                     file.write(f"{threading.current_thread().name}\n")
             time.sleep(0.02)

@@ -118,12 +118,12 @@ def test_stat_now_equals_stat(tmp_path: Path, follow: bool) -> None:
     link.symlink_to(file)
     for path in (file, link, tmp_path, Path("/dev/null")):
         expected = os.stat(path, follow_symlinks=follow)
-        said = filesystem.stat_now(os.fspath(path), follow)
-        assert said == (
+        stat = filesystem.stat_now(os.fspath(path), follow)
+        assert stat == (
             *(expected.st_mode, expected.st_size, expected.st_mtime_ns, expected.st_ctime_ns),
             *(expected.st_ino, expected.st_dev, expected.st_nlink),
         )
-        assert (said.is_file, said.is_folder) == (path == file or (follow and path == link), path == tmp_path)
+        assert (stat.is_file, stat.is_folder) == (path == file or (follow and path == link), path == tmp_path)
 
 
 def test_stat_now_raises_like_stat(tmp_path: Path) -> None:

@@ -100,7 +100,7 @@ def test_a_proposal_has_all_fields_of_the_answer(office: Office) -> None:
 
 
 def test_another_facilitys_duo_is_understood_by_default(office: Office, duo: UserOffice) -> None:
-    said = {
+    proposal = {
         "beamline": "COSAXS",
         "proposal": "20250001",
         "title": "calibration",
@@ -112,7 +112,7 @@ def test_another_facilitys_duo_is_understood_by_default(office: Office, duo: Use
         "proposal_type": "Instrument Development",
         "authors": [{"relations": ["pi"], "author": {"firstname": "Peter", "lastname": "Mueller"}}],
     }
-    duo.says(ONE, [said])
+    duo.says(ONE, [proposal])
     found = office.proposal("20250001")
     assert (found.pi_name, found.members) == ("Peter Mueller", ("Peter Mueller",))
     assert found.visits == (Visit("20260304", "2026-03-04", "2026-03-05"),)
@@ -169,7 +169,7 @@ fields:
   samples: {path: "samples[]", text: "{formula}-{form}"}
 """,
     )
-    said = {
+    proposal = {
         "number": "20250001",
         "title": "x",
         "type": "h",
@@ -179,8 +179,8 @@ fields:
         "times": [{"label": "first beam", "from": "04/03/2026", "to": "05/03/2026"}],
         "samples": [{"formula": "Fe2O3", "form": "powder"}],
     }
-    duo.says("/v1/ProposalInfos/details/sinq/", {"data": said})
-    duo.says("/v1/CalendarInfos/B311A", {"data": {"items": [said]}})
+    duo.says("/v1/ProposalInfos/details/sinq/", {"data": proposal})
+    duo.says("/v1/CalendarInfos/B311A", {"data": {"items": [proposal]}})
     office = office_from(f"duo:{file}")
     found = office.proposal("20250001")
     assert found.pi_name == "Eva"
@@ -194,7 +194,7 @@ fields:
 
 
 @pytest.mark.parametrize(
-    ("said", "category"),
+    ("fields", "category"),
     [
         ({}, "visitors"),
         ({"type": "Proprietary"}, "proprietary"),
@@ -203,8 +203,8 @@ fields:
         ({"type": "commissioning"}, "staff"),
     ],
 )
-def test_the_category_comes_from_the_type(office: Office, duo: UserOffice, said: dict, category: str) -> None:
-    duo.says(ONE, {**DUO_PROPOSAL, "type": "N", **said})
+def test_the_category_comes_from_the_type(office: Office, duo: UserOffice, fields: dict, category: str) -> None:
+    duo.says(ONE, {**DUO_PROPOSAL, "type": "N", **fields})
     found = office.proposal("20250001")
     assert (found.category, found.proprietary) == (category, category == "proprietary")
 
@@ -354,9 +354,9 @@ def test_an_unencrypted_token_is_warned_about_once(
     file = tmp_path / "duo.yaml"
     file.write_text(f"url: {url}\ntoken_file: duo.token\n")
     office_from(f"duo:{file}")
-    said = [record.getMessage() for record in caplog.records]
-    assert len(said) == warned
-    assert all(str(token_file) in text and "unencrypted" in text and TOKEN not in text for text in said)
+    messages = [record.getMessage() for record in caplog.records]
+    assert len(messages) == warned
+    assert all(str(token_file) in text and "unencrypted" in text and TOKEN not in text for text in messages)
     file.write_text(f"url: {url}\n")
     office_from(f"duo:{file}")  # without a token there is nothing to be read
     assert len(caplog.records) == warned
@@ -464,18 +464,18 @@ def test_a_hanging_office_is_not_asked_repeatedly(
 
     monkeypatch.setattr(RestClient, "_fetch", hangs)
     office = office_from(f"duo:{settings(tmp_path, duo, timeout=0.1)}")
-    said = []
+    errors = []
     for _ in range(5):
         with pytest.raises(OfficeUnavailable) as caught:
             office.proposal("20250001")
-        said.append(str(caught.value))
-    assert ["has not answered 3 earlier requests" in one for one in said] == [False] * 3 + [True] * 2
+        errors.append(str(caught.value))
+    assert ["has not answered 3 earlier requests" in one for one in errors] == [False] * 3 + [True] * 2
     assert eventually(lambda: len(asked) == 3)
     go_on.set()
 
 
 @pytest.mark.parametrize(
-    ("said", "says"),
+    ("fields", "reason"),
     [
         ({"propid": "../../etc"}, "id: .* refused"),
         ({"propid": "2025\x000001"}, "id: "),
@@ -500,10 +500,10 @@ def test_a_hanging_office_is_not_asked_repeatedly(
     ],
 )
 def test_a_wrong_answer_is_reported_with_its_field_and_not_used(
-    office: Office, duo: UserOffice, said: dict, says: str
+    office: Office, duo: UserOffice, fields: dict, reason: str
 ) -> None:
-    duo.says(ONE, {**DUO_PROPOSAL, **said})
-    with pytest.raises(OfficeUnavailable, match=says) as caught:
+    duo.says(ONE, {**DUO_PROPOSAL, **fields})
+    with pytest.raises(OfficeUnavailable, match=reason) as caught:
         office.proposal("20250001")
     assert str(caught.value).isprintable()
 

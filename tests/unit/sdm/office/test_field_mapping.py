@@ -33,9 +33,9 @@ names = st.sampled_from([*DUO_PROPOSAL, "schedule", "authors", "members", "propr
 
 
 @given(st.dictionaries(names, values, max_size=8))
-def test_any_answer_gives_a_proposal_or_an_error(said: dict[str, Any]) -> None:
+def test_any_answer_gives_a_proposal_or_an_error(answer: dict[str, Any]) -> None:
     try:
-        found = READING.proposal({**DUO_PROPOSAL, **said})
+        found = READING.proposal({**DUO_PROPOSAL, **answer})
     except UnusableAnswer:
         return
     for text in (found.title, found.abstract, found.pi_name, found.pi_email, *found.members, found.type):
@@ -47,9 +47,9 @@ def test_any_answer_gives_a_proposal_or_an_error(said: dict[str, Any]) -> None:
 
 
 @given(values)
-def test_any_list_gives_proposals_or_an_error(said: Any) -> None:
+def test_any_list_gives_proposals_or_an_error(answer: Any) -> None:
     try:
-        found = READING.listed(said, "cosaxs")
+        found = READING.listed(answer, "cosaxs")
     except UnusableAnswer:
         return
     assert all(one.is_at("cosaxs") for one in found)
@@ -97,7 +97,7 @@ def test_a_list_inside_a_path_is_reported_with_the_right_form() -> None:
 
 
 @pytest.mark.parametrize(
-    ("said", "name"),
+    ("answer", "name"),
     [
         ("fibre_A", "fibre_A"),
         ("Fe2 O3 (powder)", "Fe2_O3_powder_"),
@@ -114,8 +114,8 @@ def test_a_list_inside_a_path_is_reported_with_the_right_form() -> None:
         ("a\x00b", "a\x00b"),
     ],
 )
-def test_names_become_folder_names_and_hostile_ones_stay_unchanged(said: str, name: str) -> None:
-    assert folder_name(said) == name
+def test_names_become_folder_names_and_hostile_ones_stay_unchanged(answer: str, name: str) -> None:
+    assert folder_name(answer) == name
 
 
 @pytest.fixture

@@ -115,7 +115,7 @@ def test_the_visit_of_a_day_is_the_one_that_began_last(day: date, visit: str) ->
 
 
 @pytest.mark.parametrize(
-    ("as_of", "said"),
+    ("as_of", "words"),
     [
         ("2025-03-10T12:00:00Z", "just now"),
         ("2025-03-10T12:00:20Z", "just now"),
@@ -124,8 +124,8 @@ def test_the_visit_of_a_day_is_the_one_that_began_last(day: date, visit: str) ->
         ("2025-03-08T12:00:00Z", "2 days ago"),
     ],
 )
-def test_the_age_of_an_answer_in_words(as_of: str, said: str) -> None:
-    assert ago(as_of, datetime(2025, 3, 10, 12, 0, 10, tzinfo=UTC)) == said
+def test_the_age_of_an_answer_in_words(as_of: str, words: str) -> None:
+    assert ago(as_of, datetime(2025, 3, 10, 12, 0, 10, tzinfo=UTC)) == words
 
 
 def test_every_beamline_has_its_commissioning(file: Path) -> None:

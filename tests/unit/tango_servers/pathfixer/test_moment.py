@@ -72,14 +72,14 @@ class Desk:
         self._ready = DevState.STANDBY
         self._in_use = Selection()
         self._upkeep = Upkeep(self._selector, RunningScans, lambda: self._in_use, self._replaced, lambda text: None)
-        self.said: tuple[DevState, str, Mapping[str, object]] = (DevState.INIT, "", {})
+        self.published: tuple[DevState, str, Mapping[str, object]] = (DevState.INIT, "", {})
         self._publish()  # type: ignore[attr-defined]
 
     def _replaced(self, before: Selection, found: Selection) -> None:
         self._replace(self._selector, before, found)  # type: ignore[attr-defined]
 
     def _record(self, state: DevState, status: str, values: Mapping[str, object]) -> None:
-        self.said = state, status, values
+        self.published = state, status, values
 
     def get_device_attr(self) -> Any:
         return SimpleNamespace(get_w_attr_by_name=lambda name: SimpleNamespace(set_write_value=lambda value: None))
@@ -94,7 +94,7 @@ class Desk:
         """The proposal that is read, the one in the Status, the State, and what is wrong; None if clients wait."""
         if self.monitor._is_owned():  # type: ignore[attr-defined]
             return None
-        state, status, values = self.said
+        state, status, values = self.published
         inside = [one.id for one in (FIBRES, CELLS) if f"Proposal {one.id}: {one.title}" in status]
         shown = self._published  # type: ignore[attr-defined]
         assert shown.values is values
@@ -127,7 +127,7 @@ def test_state_and_status_belong_to_the_proposal_that_is_read(desk: Desk) -> Non
     with at_each_line([pathfixer, upkeep], lambda: desk.shown) as seen:
         desk.write("20250117")
     assert moments(seen) == [before, ("20250117", "20250117", "STANDBY", ())]
-    assert "The visit becomes" not in desk.said[1]
+    assert "The visit becomes" not in desk.published[1]
 
 
 def test_a_restored_selection_is_in_use_and_no_longer_reported_as_missing(desk: Desk) -> None:
@@ -150,7 +150,7 @@ def test_a_delayed_visit_is_in_use_and_no_longer_waited_for(desk: Desk) -> None:
     desk._publish()  # type: ignore[attr-defined]
 
     def look() -> tuple[object, bool] | None:
-        return None if desk.shown is None else (desk.said[2]["Visit"], "cannot be started" in desk.said[1])
+        return None if desk.shown is None else (desk.published[2]["Visit"], "cannot be started" in desk.published[1])
 
     with at_each_line([pathfixer, upkeep], look) as seen:
         desk._upkeep.run()

@@ -140,8 +140,8 @@ def test_a_door_that_hangs_does_not_keep_the_visit(desk: Desk) -> None:
     desk.scans = RunningScans(unanswered=("door/x/1: no answer",))
     desk.day = date(2025, 3, 11)
     assert desk.after(1.0).visit == "20250311"
-    said = "When the visit became 20250311, it was unknown whether a scan was running: door/x/1: no answer"
-    assert (desk.upkeep.report.unanswered_doors, desk.warnings) == ((said,), [said])
+    sentence = "When the visit became 20250311, it was unknown whether a scan was running: door/x/1: no answer"
+    assert (desk.upkeep.report.unanswered_doors, desk.warnings) == ((sentence,), [sentence])
     desk.scans = RunningScans()
     desk.day = date(2025, 3, 12)
     assert desk.after(upkeep.SCAN_CHECK_SECONDS).visit == "20250312"
@@ -152,8 +152,8 @@ def test_a_door_that_hangs_at_a_restart_after_midnight_is_reported(desk: Desk) -
     desk.day = date(2025, 3, 11)
     desk.scans = RunningScans(unanswered=("door/x/1: no answer",))
     assert desk.upkeep.restore(Selection("20250001", "20250310")).visit == "20250311"
-    said = "When the visit became 20250311, it was unknown whether a scan was running: door/x/1: no answer"
-    assert desk.upkeep.report.unanswered_doors == (said,)
+    sentence = "When the visit became 20250311, it was unknown whether a scan was running: door/x/1: no answer"
+    assert desk.upkeep.report.unanswered_doors == (sentence,)
     desk.use("20250001", "auto")
     assert desk.upkeep.report.unanswered_doors == ()
     assert desk.upkeep.restore(Selection("20250001", "20250311")).visit == "20250311"
@@ -186,8 +186,8 @@ def test_another_category_at_the_office_waits_for_the_scan(desk: Desk) -> None:
     assert (after.category, after.path) == ("staff", before.path.replace("visitors", "staff"))
     assert Path(after.path).is_dir()
     assert desk.upkeep.report.path_waits == ""
-    said = f"When the path became {after.path}, it was unknown whether a scan was running: door/x/1: no answer"
-    assert (desk.upkeep.report.unanswered_doors, desk.warnings) == ((said,), [said])
+    sentence = f"When the path became {after.path}, it was unknown whether a scan was running: door/x/1: no answer"
+    assert (desk.upkeep.report.unanswered_doors, desk.warnings) == ((sentence,), [sentence])
 
 
 @pytest.mark.parametrize("visit", ["20250310", "20250311"])
@@ -345,8 +345,8 @@ def test_a_read_only_folder_is_reported_unless_it_was_set_by_hand(which: str, mo
             found = desk.selector.unwritable(desk.in_use)
         finally:
             os.seteuid(os.getuid())
-        told = f"This account cannot write to {shut}: check owner, group and mode"
-        assert found == ("" if which == "by hand" else told)
+        sentence = f"This account cannot write to {shut}: check owner, group and mode"
+        assert found == ("" if which == "by hand" else sentence)
     finally:
         shutil.rmtree(root)
 

@@ -43,7 +43,7 @@ def test_each_property_is_read() -> None:
 
 
 @pytest.mark.parametrize(
-    ("lines", "said"),
+    ("lines", "reason"),
     [
         ({"method": ["fast"]}, "property Method: 'fast' is not one of auto, inotify, polling; auto is in use"),
         ({"catch_up": ["a day"]}, "property CatchUp: 'a day' is not a number of seconds"),
@@ -55,15 +55,15 @@ def test_each_property_is_read() -> None:
         ({"profiles": ["ses", "{name: x}"]}, "Profiles, line 2: x: pattern is missing"),
     ],
 )
-def test_a_mistake_with_a_fallback_is_reported(lines: dict[str, list[str]], said: str) -> None:
+def test_a_mistake_with_a_fallback_is_reported(lines: dict[str, list[str]], reason: str) -> None:
     found = of(**lines)
     assert (found.wrong, len(found.problems)) == ((), 1)
-    assert found.problems[0].startswith(said)
+    assert found.problems[0].startswith(reason)
     assert found.profiles
 
 
 @pytest.mark.parametrize(
-    ("lines", "said"),
+    ("lines", "reason"),
     [
         ({"path_fixer": ["sdm-01"]}, "property PathFixer: 'sdm-01' is not the name of a device, such as b311a"),
         ({"scidog": ["a/b/c", "d/e/f"]}, "property SciDog: it has 2 lines, but must have one: 'a/b/c', 'd/e/f'"),
@@ -77,10 +77,10 @@ def test_a_mistake_with_a_fallback_is_reported(lines: dict[str, list[str]], said
         ({"profiles": ["# none"]}, "property Profiles: no line can be used, so no file is recorded"),
     ],
 )
-def test_a_mistake_that_prevents_the_work_is_reported(lines: dict[str, list[str]], said: str) -> None:
+def test_a_mistake_that_prevents_the_work_is_reported(lines: dict[str, list[str]], reason: str) -> None:
     found = of(**lines)
     assert len(found.wrong) == 1
-    assert found.wrong[0].startswith(said)
+    assert found.wrong[0].startswith(reason)
 
 
 @pytest.mark.parametrize(

@@ -92,7 +92,7 @@ class TestGood:
 
 class TestMistakes:
     @pytest.mark.parametrize(
-        ("text", "said", "part"),
+        ("text", "reason", "part"),
         [
             ("energi > 7", "did you mean Energy?", "energi"),
             ("motor = mot01, blurb = 5", "GROUP/NAME", "blurb"),
@@ -115,9 +115,9 @@ class TestMistakes:
             ("energy > 1e999", "'1e999' is not one", "1e999"),
         ],
     )
-    def test_the_error_has_its_position_and_the_reason(self, text: str, said: str, part: str) -> None:
+    def test_the_error_has_its_position_and_the_reason(self, text: str, reason: str, part: str) -> None:
         message, place = mistake(text)
-        assert said in message
+        assert reason in message
         assert place == part
 
 

@@ -121,8 +121,8 @@ class TestOthers:
 
 
 def test_pickled_data_is_not_decoded() -> None:
-    said = record(status="running", serialno=7, startts=9.0, title="t")
-    assert DoorScans().receive("RecordData", ("bz2_pickle", said[1]), 10.0) == []
+    value = record(status="running", serialno=7, startts=9.0, title="t")
+    assert DoorScans().receive("RecordData", ("bz2_pickle", value[1]), 10.0) == []
 
 
 JSON = st.recursive(

@@ -69,9 +69,9 @@ def test_the_history_in_v3_newest_first() -> None:
     assert past.total == 2
 
 
-@pytest.mark.parametrize("told", ["none", 5, [None, 3, {}, {"updatedAt": 5, "comment": {"previousValue": 1}}]])
-def test_any_history_is_accepted(told: object) -> None:
-    past = history_in({"pid": "p/1", "history": told})
+@pytest.mark.parametrize("history", ["none", 5, [None, 3, {}, {"updatedAt": 5, "comment": {"previousValue": 1}}]])
+def test_any_history_is_accepted(history: object) -> None:
+    past = history_in({"pid": "p/1", "history": history})
     assert past is None or len(past.changes) <= 1
 
 
