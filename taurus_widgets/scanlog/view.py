@@ -14,6 +14,7 @@ from ingest.scicat import SciCat
 from ingest.scicat.si_values import to_si
 from taurus_widgets.qt.calls import Calls
 from taurus_widgets.qt.connection import ConnectionState
+from taurus_widgets.qt.layouts import tightColumn
 from taurus_widgets.scanlog.data import columns as cols
 from taurus_widgets.scanlog.data.pages import Pages, Top
 from taurus_widgets.scanlog.data.query import DatasetQuery, changeable
@@ -84,9 +85,7 @@ class LogView(TaurusWidget):
         self.splitter.setCollapsible(0, False)
         self.splitter.setHandleWidth(1)
         self.details.hide()
-        layout = Qt.QVBoxLayout(self)
-        layout.setContentsMargins(0, 0, 0, 0)
-        layout.setSpacing(0)
+        layout = tightColumn(self)
         layout.addWidget(self.toolBar)
         layout.addWidget(self.splitter, 1)
         layout.addWidget(self.statusBar)

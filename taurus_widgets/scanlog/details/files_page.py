@@ -10,6 +10,7 @@ from taurus.external.qt import Qt
 
 from ingest.scicat import SciCat, SciCatError
 from taurus_widgets.qt.calls import Call, Calls
+from taurus_widgets.qt.layouts import flatten, tightColumn
 from taurus_widgets.qt.painting import cellStyle, headerStyle
 from taurus_widgets.qt.state_line import StateLine
 from taurus_widgets.qt.text import tooltip
@@ -179,9 +180,7 @@ class FilesPage(Qt.QWidget):
         self.table.addAction(self.copy)
         self.table.setContextMenuPolicy(Qt.Qt.ActionsContextMenu)
         self.files.changed.connect(self._showState)
-        layout = Qt.QVBoxLayout(self)
-        layout.setContentsMargins(0, 0, 0, 0)
-        layout.setSpacing(0)
+        layout = tightColumn(self)
         layout.addWidget(self.folder)
         layout.addWidget(self.table, 1)
         layout.addWidget(self.state)
@@ -189,13 +188,8 @@ class FilesPage(Qt.QWidget):
     def _makeTable(self) -> Qt.QTableView:
         table = Qt.QTableView(self)
         table.setModel(self.files)
-        table.setSelectionBehavior(table.SelectRows)
-        table.setAlternatingRowColors(True)
-        table.setShowGrid(False)
-        table.setWordWrap(False)
         table.setTextElideMode(Qt.Qt.ElideMiddle)
-        table.setTabKeyNavigation(False)
-        table.setFrameShape(Qt.QFrame.NoFrame)
+        flatten(table)
         rows, header = table.verticalHeader(), table.horizontalHeader()
         rows.hide()
         rows.setSectionResizeMode(rows.Fixed)

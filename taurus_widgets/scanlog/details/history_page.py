@@ -9,6 +9,7 @@ from taurus.external.qt import Qt
 
 from ingest.scicat import SciCat
 from taurus_widgets.qt.calls import Calls
+from taurus_widgets.qt.layouts import flatten, tightColumn
 from taurus_widgets.qt.painting import cellStyle, headerStyle
 from taurus_widgets.qt.state_line import StateLine
 from taurus_widgets.qt.text import tooltip
@@ -53,9 +54,7 @@ class HistoryPage(Qt.QWidget):
         self.table = self._makeTable()
         self.state = StateLine(self)
         self.state.retryWanted.connect(self._readIfSeen)
-        layout = Qt.QVBoxLayout(self)
-        layout.setContentsMargins(0, 0, 0, 0)
-        layout.setSpacing(0)
+        layout = tightColumn(self)
         layout.addWidget(self.stamps)
         layout.addWidget(self.table, 1)
         layout.addWidget(self.state)
@@ -66,12 +65,7 @@ class HistoryPage(Qt.QWidget):
         table.verticalHeader().hide()
         table.verticalHeader().setDefaultSectionSize(round(table.fontMetrics().height() * 1.35))
         table.setEditTriggers(table.NoEditTriggers)
-        table.setSelectionBehavior(table.SelectRows)
-        table.setAlternatingRowColors(True)
-        table.setShowGrid(False)
-        table.setWordWrap(False)
-        table.setTabKeyNavigation(False)
-        table.setFrameShape(Qt.QFrame.NoFrame)
+        flatten(table)
         header = table.horizontalHeader()
         header.setStyleSheet(headerStyle(table.fontMetrics()))
         table.setStyleSheet(cellStyle(table.fontMetrics()))

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from taurus.external.qt import Qt
 
+from taurus_widgets.qt.layouts import tightColumn
 from taurus_widgets.qt.painting import colours, headerStyle
 from taurus_widgets.qt.text import tooltip
 from taurus_widgets.scanlog.data.detail_lines import DetailLine, is_cut
@@ -70,9 +71,7 @@ class MetadataTree(Qt.QWidget):
         row.setSpacing(8)
         row.addWidget(self.search, 1)
         row.addWidget(self.count)
-        layout = Qt.QVBoxLayout(self)
-        layout.setContentsMargins(0, 0, 0, 0)
-        layout.setSpacing(0)
+        layout = tightColumn(self)
         layout.addLayout(row)
         layout.addWidget(self.tree, 1)
 

@@ -6,6 +6,7 @@ from typing import Protocol
 
 from taurus.external.qt import Qt
 
+from taurus_widgets.qt.layouts import tightColumn
 from taurus_widgets.qt.painting import colours
 from taurus_widgets.scanlog.data import columns as cols
 from taurus_widgets.scanlog.data.columns import Json
@@ -66,9 +67,7 @@ class DetailPane(Qt.QWidget):
         top.setContentsMargins(8, 6, 4, 2)
         top.addWidget(self.title, 1)
         top.addLayout(self.buttons)
-        layout = Qt.QVBoxLayout(self)
-        layout.setContentsMargins(0, 0, 0, 0)
-        layout.setSpacing(0)
+        layout = tightColumn(self)
         layout.addLayout(top)
         layout.addWidget(self.message)
         layout.addWidget(self.pages, 1)

@@ -9,6 +9,7 @@ from taurus.external.qt import Qt
 from ingest.scicat import SciCat
 from taurus_widgets.qt import imaging
 from taurus_widgets.qt.calls import Calls
+from taurus_widgets.qt.layouts import tightColumn
 from taurus_widgets.qt.painting import colours
 from taurus_widgets.qt.picture_viewer import Picture, PictureViewer
 from taurus_widgets.qt.state_line import StateLine
@@ -56,9 +57,7 @@ class PicturesView(Qt.QWidget):
         self.list.itemActivated.connect(lambda item: self.openViewer(self.list.row(item)))
         self.state = StateLine(self)
         self.buttons = self.state.row
-        layout = Qt.QVBoxLayout(self)
-        layout.setContentsMargins(0, 0, 0, 0)
-        layout.setSpacing(0)
+        layout = tightColumn(self)
         layout.addWidget(self.list, 1)
         layout.addWidget(self.state)
 

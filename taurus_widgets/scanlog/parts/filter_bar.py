@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from taurus.external.qt import Qt
 
 from taurus_widgets.qt.flow_layout import FlowLayout
+from taurus_widgets.qt.layouts import tightColumn
 from taurus_widgets.qt.painting import colours
 from taurus_widgets.qt.text import tooltip
 from taurus_widgets.scanlog.data.timerange import Span, TimeRange
@@ -146,9 +147,7 @@ class FilterBar(Qt.QWidget):
         row.addWidget(self.proposal)
         row.addWidget(self.status)
         row.addWidget(self.search, 1)
-        layout = Qt.QVBoxLayout(self)
-        layout.setContentsMargins(0, 0, 0, 0)
-        layout.setSpacing(0)
+        layout = tightColumn(self)
         layout.addLayout(row)
         layout.addWidget(self.message)
         layout.addWidget(self.chips)

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from taurus.external.qt import Qt
 
+from taurus_widgets.qt.layouts import flatten
 from taurus_widgets.qt.painting import padding, quietSelection
 from taurus_widgets.scanlog.data.columns import Kind, LogColumn
 from taurus_widgets.scanlog.parts.cell_delegates import CellDelegate, NumberDelegate, RatingDelegate, StatusDelegate
@@ -33,16 +34,11 @@ class LogTable(Qt.QTableView):
         self._unseen = 0
         self._widths: dict[str, int] = {}  # by key, for columns with a width chosen by the user
         self._fitting = False
-        self.setSelectionBehavior(self.SelectRows)
         self.setSelectionMode(self.ExtendedSelection)
         self.setEditTriggers(self.NoEditTriggers)
-        self.setAlternatingRowColors(True)
-        self.setShowGrid(False)
-        self.setWordWrap(False)
-        self.setTabKeyNavigation(False)
         self.setHorizontalScrollMode(self.ScrollPerPixel)
         self.setVerticalScrollBarPolicy(Qt.Qt.ScrollBarAlwaysOn)  # otherwise the columns would change their width
-        self.setFrameShape(Qt.QFrame.NoFrame)
+        flatten(self)
         rows = self.verticalHeader()
         rows.hide()
         rows.setSectionResizeMode(rows.Fixed)

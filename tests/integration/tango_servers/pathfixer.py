@@ -1,4 +1,4 @@
-"""A PathFixer of a test's own, and what it is told to use."""
+"""Starts, configures, restarts and kills the PathFixer of a test."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from tests.servers.tango_system import patient
 from tests.waiting import eventually
 
 COMMAND = [sys.executable, "-m", "tests.integration.tango_servers.hasty_pathfixer"]
-"""PathFixer, that looks again in tenths of a second at what was wrong."""
+"""A PathFixer that retries after tenths of a second."""
 
 
 def start(stack: Stack) -> Process:
-    """One that is told what to use by `configure`."""
+    """Start PathFixer. Its properties are set by `configure`."""
     return stack.start_server("PathFixer/demo", {PATHFIXER: ("PathFixer", {"Beamline": [BEAMLINE]})}, COMMAND)
 
 
@@ -25,7 +25,7 @@ def proxy_of(stack: Stack) -> tango.DeviceProxy:
 
 
 def configure(stack: Stack, **properties: list[str]) -> None:
-    """These properties beside the demo's own, taken up at once."""
+    """Set these properties in addition to the demo's, and use them at once."""
     usual = {
         "Beamline": ["cosaxs"],
         "Office": [f"yaml:{stack.user_office()}"],
@@ -40,6 +40,18 @@ def configure(stack: Stack, **properties: list[str]) -> None:
     initialise(stack)
 
 
+def cleared(stack: Stack, *further: str) -> tango.DeviceProxy:
+    """PathFixer after an Init with the demo's properties, without proposal, visit and sample.
+
+    The attributes `further` are emptied, too.
+    """
+    configure(stack)
+    proxy = proxy_of(stack)
+    for attribute in ("Proposal", "Visit", "Sample", *further):
+        proxy.write_attribute(attribute, "")
+    return proxy
+
+
 def initialise(stack: Stack) -> None:
     """Run Init, and wait until it is over."""
     proxy = proxy_of(stack)
@@ -48,9 +60,9 @@ def initialise(stack: Stack) -> None:
 
 
 def restart(stack: Stack) -> None:
-    """As jive and Astor do it, in the same process."""
+    """Restart the server as jive and Astor do: in the same process."""
     proxy = proxy_of(stack)
-    proxy.TurnOff()  # which is not remembered, so that the old one can be told from the new one
+    proxy.TurnOff()  # this state is not stored, so it distinguishes the old device from the new one
     tango.DeviceProxy(stack.name("dserver/PathFixer/demo")).RestartServer()
 
     def is_new() -> bool:
@@ -68,7 +80,7 @@ def kill(stack: Stack) -> None:
 
 
 def start_again(stack: Stack) -> None:
-    """After `kill`."""
+    """Start PathFixer after `kill`."""
     stack.run_server("PathFixer/demo", [PATHFIXER], COMMAND)
     _wait_until_restored(proxy_of(stack))
 

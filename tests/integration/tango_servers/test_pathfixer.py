@@ -17,7 +17,7 @@ from deploy.demo.stack import PATHFIXER, Stack, proposals
 from scifish.tango_io.database import raw
 from sdm.names import today
 from tango_servers.pathfixer.consumers import Consumer, parse_consumers
-from tests.integration.tango_servers.pathfixer import configure, initialise, proxy_of, restart, start
+from tests.integration.tango_servers.pathfixer import cleared, configure, initialise, restart, start
 from tests.servers.tango_system import FACILITY, Events, control_system, patient, refusal
 from tests.waiting import eventually
 
@@ -35,18 +35,9 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
 
 
 @pytest.fixture
-def data(stack: Stack) -> Path:
-    return stack.folder / "data"
-
-
-@pytest.fixture
 def pathfixer(stack: Stack) -> tango.DeviceProxy:
-    """With nothing in use."""
-    proxy = proxy_of(stack)
-    proxy.TurnOn()
-    for attribute in ("Proposal", "Visit", "Sample"):
-        proxy.write_attribute(attribute, "")
-    configure(stack)
+    proxy = cleared(stack)
+    initialise(stack)
     return proxy
 
 

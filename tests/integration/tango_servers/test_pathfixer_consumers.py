@@ -14,7 +14,7 @@ from tango import DevState
 
 from deploy.demo.processes import Process
 from deploy.demo.stack import Stack
-from tests.integration.tango_servers.pathfixer import configure, proxy_of, start
+from tests.integration.tango_servers.pathfixer import cleared, configure, start
 from tests.servers.tango_system import Events, control_system, patient
 from tests.waiting import eventually
 
@@ -58,11 +58,8 @@ def detectors(stack: Stack) -> Iterator[Detectors]:
 
 @pytest.fixture
 def pathfixer(stack: Stack) -> tango.DeviceProxy:
-    """That hands the path to two detectors, once it has a proposal."""
-    proxy = proxy_of(stack)
-    configure(stack)
-    for attribute in ("Proposal", "Visit", "Sample"):
-        proxy.write_attribute(attribute, "")
+    """PathFixer that sends the path to two detectors, as soon as it has a proposal."""
+    proxy = cleared(stack)
     configure(stack, PathConsumers=[f"{{device: {name}, attribute: FilePath}}" for name in (GOOD, OTHER)])
     return proxy
 

@@ -14,7 +14,7 @@ from tango import DevState
 import deploy.demo
 from deploy.demo.stack import PATHFIXER, Stack
 from sdm.names import today
-from tests.integration.tango_servers.pathfixer import configure, initialise, kill, proxy_of, start, start_again
+from tests.integration.tango_servers.pathfixer import cleared, configure, initialise, kill, proxy_of, start, start_again
 from tests.servers.tango_system import FACILITY, Events, control_system, refusal
 from tests.waiting import PATIENCE, eventually
 
@@ -29,17 +29,8 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
 
 
 @pytest.fixture
-def data(stack: Stack) -> Path:
-    return stack.folder / "data"
-
-
-@pytest.fixture
 def pathfixer(stack: Stack) -> tango.DeviceProxy:
-    proxy = proxy_of(stack)
-    configure(stack)
-    for attribute in ("Proposal", "Visit", "Sample", "UserName", "Endstation"):
-        proxy.write_attribute(attribute, "")
-    return proxy
+    return cleared(stack, "UserName", "Endstation")
 
 
 # ------------------------------------------------------------------------ killed

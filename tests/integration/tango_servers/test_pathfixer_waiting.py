@@ -14,7 +14,7 @@ import tango
 from tango import DevState
 
 from deploy.demo.stack import Stack
-from tests.integration.tango_servers.pathfixer import configure, proxy_of, start
+from tests.integration.tango_servers.pathfixer import cleared, proxy_of, start
 from tests.servers.tango_system import control_system, refusal
 from tests.waiting import PATIENCE, eventually
 
@@ -85,10 +85,7 @@ def storage(stack: Stack) -> Storage:
 
 @pytest.fixture
 def pathfixer(stack: Stack) -> tango.DeviceProxy:
-    proxy = proxy_of(stack)
-    configure(stack)
-    for attribute in ("Proposal", "Visit", "Sample"):
-        proxy.write_attribute(attribute, "")
+    proxy = cleared(stack)
     proxy.Proposal = "20250001"
     assert eventually(lambda: proxy.state() == DevState.STANDBY)
     return proxy

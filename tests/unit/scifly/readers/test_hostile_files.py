@@ -13,13 +13,11 @@ import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
-from zoneinfo import ZoneInfo
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from scifish.message import as_metadata, encode
 from scifly import readers
 from scifly.model import Header
 from scifly.readers import READERS, read, source, stem
@@ -34,8 +32,8 @@ from tests.builders.instrument_files import (
     ses_zip,
     wave,
 )
+from tests.unit.scifly.readers.headers import LUND, header_of
 
-LUND = ZoneInfo("Europe/Stockholm")
 GIGABYTE = 1 << 30
 
 
@@ -67,16 +65,6 @@ WHOLE: dict[str, tuple[str, bytes]] = {
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("files")
-
-
-def header_of(folder: Path, name: str, content: bytes, reader: str = "ses") -> Header:
-    path = folder / name
-    path.write_bytes(content)
-    found = read(reader, [str(path)], LUND)
-    # Whatever was in it: it goes into a message.
-    assert encode(as_metadata(found.metadata, "a file", "2023-03-08T14:24:35.000Z"))
-    assert all(problem.startswith(name) or "regions" in problem for problem in found.problems)
-    return found
 
 
 # ------------------------------------------------------------------------- any content

@@ -5,7 +5,6 @@ from __future__ import annotations
 import datetime as dt
 from pathlib import Path
 from typing import Any
-from zoneinfo import ZoneInfo
 
 import pytest
 
@@ -27,19 +26,13 @@ from tests.builders.instrument_files import (
     wave,
 )
 from tests.paths import SHARED
+from tests.unit.scifly.readers.headers import LUND, header_of
 
-LUND = ZoneInfo("Europe/Stockholm")
 SHARED = SHARED / "data"
 
 
 def at(*when: int, zone: dt.tzinfo = dt.UTC) -> float:
     return dt.datetime(*when, tzinfo=zone).timestamp()  # type: ignore[arg-type]
-
-
-def header_of(folder: Path, name: str, content: str | bytes, reader: str = "ses") -> Header:
-    path = folder / name
-    path.write_bytes(content.encode() if isinstance(content, str) else content)
-    return read(reader, [str(path)], LUND)
 
 
 def ev(value: float) -> dict[str, Any]:
