@@ -1,4 +1,4 @@
-"""Ratings and comments as a person writes them in a row's cells, and where they arrive."""
+"""Ratings and comments as users enter them in the cells of a row, and where they arrive."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ def cell(log: ScanLog, key: str, row: int = 0) -> Qt.QModelIndex:
 
 
 def place(log: ScanLog, key: str, row: int = 0) -> Qt.QRect:
-    """Where a cell is, scrolled to if need be."""
+    """The place of a cell, scrolled into view if needed."""
     log.table.scrollTo(cell(log, key, row))
     return log.table.visualRect(cell(log, key, row))
 
 
 def star(log: ScanLog, rating: float, row: int = 0) -> Qt.QPoint:
-    """Where to click for so many stars: in the middle of the last half of them."""
+    """Where to click for this number of stars: in the middle of the last half star."""
     area = place(log, "dataQualityMetrics", row)
     metrics = log.table.fontMetrics()
     width = metrics.ascent() * 1.1 * 17 / 16
@@ -48,7 +48,7 @@ def editor(log: ScanLog) -> CommentField:
 
 
 def comment(qtbot: QtBot, log: ScanLog, text: str, row: int = 0) -> None:
-    """Type it over the comment of this row."""
+    """Replace the comment of this row by typing."""
     with qtbot.waitActive(log):  # a dialog may have been closed just now
         log.activateWindow()
     log.table.setCurrentIndex(cell(log, "comment", row))

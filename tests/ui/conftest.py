@@ -31,7 +31,7 @@ Json = dict[str, object]
 
 
 class PatientBot(QtBot):
-    """A QtBot that waits as all tests do, where a test says no time."""
+    """A QtBot that waits as long as all tests do, unless a test gives a time."""
 
     def waitUntil(self, callback: Callable[[], object], *, timeout: int = int(PATIENCE * 1000)) -> None:
         super().waitUntil(callback, timeout=timeout)
@@ -53,9 +53,9 @@ def qtbot(qapp: Qt.QApplication, request: pytest.FixtureRequest) -> QtBot:
 
 @pytest.fixture(autouse=True)
 def paces(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What is looked at from time to time is looked at sooner here, and what is waited for at most, for longer.
+    """Shorter intervals between checks, and longer limits for waiting.
 
-    The pauses are for a catalogue that many share, and the bounds for people who wait.
+    The intervals are for a catalogue with many users, and the limits for people who wait.
     """
     monkeypatch.setattr(poller, "POLL_INTERVAL_SECONDS", 0.2)
     monkeypatch.setattr(poller, "POLL_RETRY_SECONDS", 0.2)
@@ -80,7 +80,7 @@ def processes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Processes]:
 
 @pytest.fixture(scope="session")
 def catalogue(processes: Processes, tmp_path_factory: pytest.TempPathFactory) -> Catalogue:
-    """One for all tests: each keeps to a proposal of its own. A given one where SCIZOO_SCICAT_URL names it."""
+    """One catalogue for all tests, each with its own proposal: that of SCIZOO_SCICAT_URL, if it is set."""
     if GIVEN is not None:
         return GIVEN
     return start_catalogue(processes, tmp_path_factory.mktemp("catalogue"), failing=True)
@@ -92,7 +92,7 @@ def scicat(catalogue: Catalogue) -> SciCat:
 
 
 def client(catalogue: Catalogue) -> SciCat:
-    """One that is patient with a busy machine."""
+    """A client with time-outs for a busy machine."""
     return SciCat(catalogue.url, INGESTOR.username, INGESTOR.password, timeout=PATIENCE)
 
 
@@ -102,20 +102,20 @@ _RUN = f"{time.time_ns() // 10**9 % 10**8:08d}"
 
 @pytest.fixture
 def proposal() -> str:
-    """One that no other test uses, nor an earlier run on the same catalogue."""
+    """A proposal that no other test, and no earlier run on the same catalogue, uses."""
     return f"P-{_RUN}{next(_proposals):04d}"
 
 
 @pytest.fixture(autouse=True)
 def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Where the scan log keeps what its user has arranged."""
+    """The file with the user's layouts of the scan log."""
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
     return tmp_path / "config" / "scizoo" / "scanlog.json"
 
 
 @pytest.fixture(autouse=True)
 def state_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Nothing is kept in, or taken from, the home folder of whoever runs the tests."""
+    """Nothing is written to, or read from, the home folder of the user who runs the tests."""
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
     return tmp_path / "state"
 
@@ -140,7 +140,7 @@ def scanLog(qtbot: QtBot, state_home: Path) -> Iterator[ScanLog]:
 
 @pytest.fixture
 def shown(qtbot: QtBot, scanLog: ScanLog) -> Callable[[int], None]:
-    """Wait until so many rows are in the table."""
+    """Wait until the table has this number of rows."""
 
     def wait(count: int) -> None:
         qtbot.waitUntil(lambda: scanLog.scans.rowCount() == count)

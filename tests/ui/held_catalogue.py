@@ -1,4 +1,4 @@
-"""A catalogue whose answers come when the test says so: what must not wait for one is done while none can come."""
+"""A catalogue whose answers are held until the test releases them, to test what must not wait for them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.waiting import PATIENCE
 
 
 class Held(SciCat):
-    """No call that `which` is true of (method, path) comes to the server, or back, as long as they are held."""
+    """While held, no call for which `which(method, path)` is true reaches the server or returns."""
 
     def __init__(self, catalogue: Catalogue) -> None:
         super().__init__(catalogue.url, INGESTOR.username, INGESTOR.password, timeout=PATIENCE)
@@ -45,13 +45,13 @@ class Held(SciCat):
         return super().call(method, path, *what, **more)
 
     def twin(self) -> SciCat:
-        """What goes through it is held as well."""
+        """A client whose calls are held as well."""
         return self
 
 
 def answered(qtbot: QtBot, calls: Calls, threads: int = THREADS) -> None:
-    """Wait until all that these threads were asked for so far is done, and whoever asked has heard of it."""
-    together = threading.Barrier(threads)  # each takes one of these, and then nothing from before them is under way
+    """Wait until all earlier calls of these threads are done and their results are delivered."""
+    together = threading.Barrier(threads)  # each thread takes one of these calls, so no earlier one is in progress
     results: list[object] = []
     for _ in range(threads):
         calls.run(lambda: together.wait(PATIENCE), results.append, results.append)

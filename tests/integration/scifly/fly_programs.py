@@ -1,8 +1,8 @@
-"""Programs that write files as those of other makers do, each as a process of its own.
+r"""Programs that write files like those of other vendors, each as a process of its own.
 
     python -m tests.integration.scifly.fly_programs NAME PATH
 
-One that says "ready" waits for a line on stdin before it goes on.
+A program that prints "ready" waits for a line on stdin before it continues.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ REGIONS = 3
 
 
 def slowly(path: str) -> None:
-    """Piece by piece into the open file."""
+    """Write piece by piece into the open file."""
     with open(path, "wb", buffering=0) as file:
         for _ in range(12):
             file.write(PIECE)
@@ -34,7 +34,7 @@ def slowly(path: str) -> None:
 
 
 def renaming(path: str) -> None:
-    """Under a temporary name, and renamed when all is there."""
+    """Write under a temporary name, and rename the complete file."""
     with open(f"{path}.tmp", "wb", buffering=0) as file:
         for _ in range(3):
             file.write(PIECE)
@@ -43,7 +43,7 @@ def renaming(path: str) -> None:
 
 
 def linking(path: str) -> None:
-    """Under a hidden name, and linked when all is there (as programs do that must not overwrite)."""
+    """Write under a hidden name, and link the complete file (like programs that must not overwrite)."""
     folder, name = os.path.split(path)
     hidden = os.path.join(folder, f".{name}")
     Path(hidden).write_bytes(PIECE)
@@ -52,7 +52,7 @@ def linking(path: str) -> None:
 
 
 def header(path: str) -> None:
-    """The data, and when they are closed the header, into the beginning."""
+    """Write the data, close the file, and then write the header at its start."""
     Path(path).write_bytes(b"Number of points=????\n" + PIECE)
     time.sleep(PAUSE)
     with open(path, "r+b") as file:
@@ -60,7 +60,7 @@ def header(path: str) -> None:
 
 
 def regions(path: str) -> None:
-    """Region by region, each as soon as it is told to; closed in between."""
+    """Write region by region, each on request, and close the file in between."""
     for number in range(REGIONS):
         with open(path, "ab") as file:
             file.write(f"[Region {number}]\n".encode() + PIECE)
@@ -68,7 +68,7 @@ def regions(path: str) -> None:
 
 
 def held(path: str) -> None:
-    """Region by region, each as soon as it is told to, into a file that stays open all the time."""
+    """Write region by region, each on request, into a file that stays open."""
     with open(path, "wb", buffering=0) as file:
         for number in range(REGIONS):
             file.write(f"[Region {number}]\n".encode() + PIECE)
@@ -76,14 +76,14 @@ def held(path: str) -> None:
 
 
 def late(path: str) -> None:
-    """Opens the file, and writes all of it when it is told to."""
+    """Open the file, and write everything on request."""
     with open(path, "wb") as file:
         _wait()
         file.write(PIECE)
 
 
 def folders(path: str) -> None:
-    """`mkdir -p` of nested folders that are filled in the same moment, many times."""
+    """Many times: make nested folders, and fill them at once."""
     for number in range(100):
         nested = os.path.join(path, str(number), "b", "c")
         os.makedirs(nested)
@@ -93,7 +93,7 @@ def folders(path: str) -> None:
 
 
 def folder_held(path: str) -> None:
-    """A file in nested folders that are made in the same moment; it stays open until it is told to go on."""
+    """Write a file into nested folders that were just made; it stays open until the request to continue."""
     os.makedirs(os.path.dirname(path))
     with open(path, "wb", buffering=0) as file:
         file.write(PIECE)
@@ -102,7 +102,7 @@ def folder_held(path: str) -> None:
 
 
 def burst(path: str) -> None:
-    """5,000 files as fast as it can, in 50 folders."""
+    """Write 5,000 files as fast as possible, in 50 folders."""
     for number in range(5_000):
         if number % 100 == 0:
             folder = os.path.join(path, f"{number:05}")
@@ -112,9 +112,9 @@ def burst(path: str) -> None:
 
 
 def anything(path: str) -> None:
-    """Files and folders are made, written again, renamed, moved and removed, by chance.
+    """Create, rewrite, rename, move and delete files and folders at random.
 
-    No name is used twice for another thing.
+    No name is used again for another file or folder.
     """
     chance = random.Random(os.path.basename(path))
     numbers = itertools.count()
@@ -167,7 +167,7 @@ PROGRAMS: dict[str, Callable[[str], None]] = {
 
 
 class Program:
-    """One of them, running."""
+    """One running program."""
 
     def __init__(self, process: subprocess.Popen[str], stdin: IO[str], stdout: IO[str]) -> None:
         self.process = process
@@ -198,7 +198,7 @@ def running(name: str, path: str | Path) -> Iterator[Program]:
 
 
 def run(name: str, path: str | Path) -> None:
-    """To its end."""
+    """Run a program to its end."""
     with running(name, path) as program:
         program.end()
 

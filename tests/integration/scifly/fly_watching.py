@@ -1,8 +1,8 @@
-"""A watch for tests: what it has found is kept; in this process, or in one of its own.
+r"""A watch for tests that keeps what it has found, in this process or in one of its own.
 
     python -m tests.integration.scifly.fly_watching ROOT METHOD
 
-watches until stdin ends, and prints a line of JSON for each file that is found and each trouble.
+It watches until stdin ends, and prints a line of JSON for each found file and each trouble.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def wait_until(condition: Callable[[], bool], what: Callable[[], object]) -> Non
 
 
 class Watched:
-    """One in this process."""
+    """A watch in this process."""
 
     def __init__(self, root: Path, method: str) -> None:
         assert method in METHODS
@@ -71,7 +71,7 @@ class Watched:
             self.found[name] += 1
 
     def wait_for(self, *names: str) -> None:
-        """Each as often as it is here, and nothing else."""
+        """Wait until each file was found as often as it is listed here, and no other."""
         expected = Counter(names)
         wait_until(lambda: not self.watch.pending and self.found.copy() == expected, lambda: self._differs(expected))
         self.look_again()
@@ -81,7 +81,7 @@ class Watched:
         wait_until(lambda: text in self.watch.trouble, lambda: f"{self.watch.trouble!r} does not say {text!r}")
 
     def look_again(self) -> None:
-        """Until a file is found that is written now: all that is quiet for as long has been seen."""
+        """Wait until a file that is written now is found: all files that were quiet for as long are then checked."""
         mark = self.root / f"mark{next(self._marks)}"
         mark.write_text("x")
         wait_until(
@@ -130,14 +130,14 @@ class Elsewhere:
 
     @contextmanager
     def without_processor(self) -> Iterator[None]:
-        """All its threads stand still."""
+        """Stop all its threads meanwhile (SIGSTOP)."""
         os.kill(self.process.pid, signal.SIGSTOP)
-        os.waitid(os.P_PID, self.process.pid, os.WSTOPPED)  # the signal takes its time where much else runs
+        os.waitid(os.P_PID, self.process.pid, os.WSTOPPED)  # on a busy machine the signal takes a while
         yield
         os.kill(self.process.pid, signal.SIGCONT)
 
     def end(self) -> None:
-        """Have it stopped, and wait until it has."""
+        """Stop the process, and wait for its end."""
         assert self.process.stdin is not None
         self.process.stdin.close()
         assert self.process.wait(PATIENCE) == 0
@@ -146,7 +146,7 @@ class Elsewhere:
 
 @contextmanager
 def elsewhere(root: str | Path, method: str, before: Sequence[str] = ()) -> Iterator[Elsewhere]:
-    """`before` is the beginning of the command: what the process runs under."""
+    """Start a watch in its own process. `before` is the start of the command that runs it."""
     command = [*before, sys.executable, "-m", "tests.integration.scifly.fly_watching", os.fspath(root), method]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         other = Elsewhere(process)

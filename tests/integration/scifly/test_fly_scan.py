@@ -1,4 +1,4 @@
-"""`scifly scan`: what files of an earlier time would be, and recording them, each once."""
+"""`scifly scan`: lists or records existing files, each once."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from tests.servers.topic import Topic
 
 
 class Beamtime:
-    """Files of last week below a path as PathFixer makes it."""
+    """Files of last week below a path in PathFixer's layout."""
 
     def __init__(self, folder: Path, kafka: Kafka) -> None:
         self.visitors = folder / "data" / "visitors" / "lab" / "20250001" / "2025112308" / "raw"
@@ -198,5 +198,5 @@ def test_the_proposal_of_a_path(path: str, place: ProposalContext | None) -> Non
             rule.place_of(path)
     else:
         assert rule.place_of(path) == place
-    # What lies among proprietary data stays, whatever proposal is given.
+    # Data in a proprietary folder stays, whatever proposal is given.
     assert PathRule(re.compile("x"), "lab", "20250001").place_of("/data/proprietary/lab/q/raw/x").proprietary

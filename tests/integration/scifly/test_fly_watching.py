@@ -1,4 +1,4 @@
-"""A tree is watched while programs write into it: what is finished is told of once, by both methods."""
+"""Watches a tree while programs write into it: each finished file is reported once, by both methods."""
 
 from __future__ import annotations
 
@@ -233,7 +233,7 @@ def test_a_rescan_finds_nothing_twice(root: Path, method: str) -> None:
 
 
 def test_a_full_queue_of_the_kernel_loses_nothing(root: Path) -> None:
-    """The watch's process is stopped while more happens than the kernel keeps."""
+    """The watch's process is stopped while more happens than the kernel's queue can hold."""
     limit = int(Path("/proc/sys/fs/inotify/max_queued_events").read_text())
     if limit > 100_000:
         pytest.skip(f"this kernel keeps {limit} events")
@@ -358,7 +358,7 @@ def test_a_folder_that_is_removed_and_recreated(watched: Watched) -> None:
 
 @BOTH
 def test_a_folder_that_is_moved_into_a_new_one_while_the_watch_has_no_processor(root: Path, method: str) -> None:
-    """The new folder, with the one that has moved, is seen before it is told that this has moved."""
+    """The new folder, with the moved one in it, is listed before the event of the move is read."""
     (root / "a").mkdir()
     (root / "a" / "1.txt").write_bytes(PIECE)
     with elsewhere(root, method) as other:
@@ -376,7 +376,7 @@ def test_a_folder_that_is_moved_into_a_new_one_while_the_watch_has_no_processor(
 def test_polling_sees_a_second_file_that_leaves_the_time_of_the_folder_as_it_was(
     root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As it is where times have a resolution of a second or two."""
+    """As on file systems whose times have a resolution of a second or two."""
     monkeypatch.setattr("scifly.watching.polling.COARSE_TIMESTAMP_SECONDS", 600.0)
     with watching(root, "polling") as watched:
         folder = root / "a"
@@ -468,7 +468,7 @@ def test_a_root_that_is_a_symbolic_link_to_another_folder_now(tmp_path: Path, me
 
 
 def as_other_account() -> list[str]:
-    """What a process has to run under for permissions to mean something to it."""
+    """The command for a process to which permissions apply, even if the tests run as root."""
     if os.geteuid():
         return []
     if shutil.which("unshare") is None or subprocess.run(["unshare", "-U", "true"]).returncode:
@@ -501,7 +501,7 @@ def test_a_root_and_a_folder_that_may_not_be_read_for_a_while(root: Path, method
 
 
 def in_namespace(command: str) -> list[str]:
-    """Under a shell that may set limits, and mount, for itself and its children alone."""
+    """Run under a shell that may set limits, and mount, for itself and its children only."""
     under = ["unshare", "--user", "--map-root-user", "--mount", "sh", "-c", f'{command} && exec "$@"', "sh"]
     if shutil.which("unshare") is None or subprocess.run([*under, "true"], stderr=subprocess.DEVNULL).returncode:
         pytest.skip(f"not possible here: {command}")
@@ -602,7 +602,7 @@ def test_after_the_stop_nothing_is_reported_even_if_the_callback_hangs(root: Pat
 
 @BOTH
 def test_a_hanging_file_server_is_reported_and_does_not_prevent_the_stop(root: Path, method: str) -> None:
-    """A file system (FUSE) that nobody serves: each question to it waits for ever."""
+    """A file system (FUSE) without a server: each call waits for ever."""
     options = "fd=9,rootmode=40000,user_id=0,group_id=0"
     mount = f"exec 9<>/dev/fuse && mount -i -t fuse -o {options} none '{root}'"
     with elsewhere(root, method, in_namespace(mount)) as other:

@@ -1,4 +1,4 @@
-"""SciFly without Tango: programs write files, and each measurement is one dataset in Kafka, whatever happens."""
+"""SciFly without Tango: programs write files, and each measurement becomes one dataset in Kafka, whatever happens."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ class House:
 
     @property
     def session(self) -> RecordingSession:
-        """Begun when it is needed."""
+        """The session, started when it is needed."""
         if not self._sessions:
             self._sessions.append(RecordingSession(FixedSettings(self.settings), program="SciFly"))
         return self._sessions[0]
@@ -104,7 +104,7 @@ def house(tmp_path_factory: pytest.TempPathFactory, kafka: Kafka) -> Iterator[Ho
 
 
 class Lab:
-    """A place where files are written, and what comes out of it."""
+    """A folder for files, and the datasets that come out of it."""
 
     def __init__(self, folder: Path, house: House) -> None:
         self.folder = folder
@@ -118,7 +118,7 @@ class Lab:
 
     @property
     def messages(self) -> list[Message]:
-        """Those of its own files that have come."""
+        """The messages of its own files so far."""
         ours = [one for one in self.topic.messages if Path(one["sourceFolder"]).is_relative_to(self.folder)]
         return [one for one in ours if not one["datasetName"].endswith(".mark")]
 
@@ -150,7 +150,9 @@ class Lab:
         return self.topic.wait_for(lambda m: m["uuid"] == wanted and m.get("revision", 0) == revision)
 
     def tick(self) -> None:
-        """Wait until a file that is made now has a later time than those made before: files have the kernel's ticks."""
+        """Wait until a new file has a later time than existing ones: file times have the resolution of the kernel's
+        ticks.
+        """
         last = time.time_ns()
         made = self.root.parent / "clock"
 
@@ -161,13 +163,13 @@ class Lab:
         assert eventually(later)
 
     def mark(self) -> None:
-        """Wait until all that was written before has been looked at."""
+        """Wait until all files written before have been checked."""
         path = os.path.join(self.fly_services[-1].seen().watched, f"{next(self._marks)}.mark")
         Path(path).touch()
         self.topic.wait_for(lambda message: message["uuid"] == files_uuid("lab", path, 0))
 
     def all(self) -> list[Message]:
-        """The messages of all that was written before, when nothing more comes of it."""
+        """The messages of all files written before, when no more will follow."""
         self.mark()
         assert eventually(lambda: self.fly_services[-1].seen().pending == 0)
         assert eventually(lambda: self.house.session.waiting(PATIENCE) == 0)
@@ -258,7 +260,7 @@ def test_a_change_after_the_recording_is_ignored_and_reported_unless_modified_is
     assert lab.wait_for("x.dat", revision=1)["files"][0]["size"] == 5
     assert eventually(lambda: fly_service.seen().counts.ignored == 1)
     fly_service.stop()
-    # It is told once, and not with each start.
+    # It is reported once, and not with each start.
     again = lab.follow("{name: ses, settle: 0.2}")
     assert len(lab.all()) == 3
     assert again.seen().counts.ignored == 0
@@ -323,7 +325,7 @@ def test_a_measurement_whose_header_announces_more_is_waited_for(lab: Lab) -> No
         file.write(more.replace("Region 1]", "Region 2]").replace("Info 1]", "Info 2]").replace("Data 1]", "Data 2]"))
     assert lab.wait_for("Ag_0001")["status"] == "completed"
     fly_service.stop()
-    # Another one is never finished: its program was killed.
+    # Another file is never finished: its program was killed.
     lab.follow("{name: ses, settle: 0.2, patience: 0.5}")
     lab.write("Ag_0002.txt", two)
     found = lab.wait_for("Ag_0002")
@@ -359,14 +361,14 @@ def test_a_measurement_started_under_one_proposal_keeps_it_when_the_path_changes
     other = tmp_path / "secret"
     other.mkdir()
     fly_service.follow(str(other), SECRET)
-    lab.write("Ag_0002.txt")  # the program goes on where it was
+    lab.write("Ag_0002.txt")  # the program continues where it was
     (other / "Si_0001.txt").write_text(SES.format(name="Si2p", clock="10:00:00"))
     for name in ("Ag_0001", "Ag_0002"):
         assert lab.wait_for(name)["proposalId"] == "20250001"
     assert eventually(lambda: fly_service.seen().counts.recorded == 3)
     fly_service.follow(str(lab.root), PLACE)
     lab.all()
-    # What is proprietary stays, also after the proposal has changed again.
+    # A proprietary measurement stays, even after the proposal has changed again.
     assert {message["proposalId"] for message in lab.messages} == {"20250001"}
     assert "secret" not in str(lab.messages)
     assert "Si" not in [message["datasetName"][:2] for message in lab.messages]
@@ -390,7 +392,7 @@ def test_the_sample_is_the_one_that_was_active_when_the_file_was_made(lab: Lab) 
 def test_the_sample_is_right_without_creation_times_of_the_file_server(
     lab: Lab, method: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("scifly.collector.birth", lambda path: None)  # as of NFS
+    monkeypatch.setattr("scifly.collector.birth", lambda path: None)  # like NFS
     monkeypatch.setattr("scifly.proposal_periods.CHANGE_NOTICED_SECONDS", 0.0)
     fly_service = lab.follow(method=method)
     lab.mark()
@@ -453,7 +455,7 @@ def test_a_former_root_is_watched_for_a_limited_time(lab: Lab, tmp_path: Path) -
 def test_files_still_being_written_at_a_former_root_are_waited_for(lab: Lab, tmp_path: Path, method: str) -> None:
     profile = "{name: dat, pattern: '*.dat', settle: 0.3, patience: 60, modified: true}"
     fly_service = lab.follow(profile, linger=60.0, method=method)
-    lab.mark()  # of what is there at the first look, size and time decide
+    lab.mark()  # for files that exist at the first check, size and time decide
     path = lab.root / "a.dat"
     with path.open("w", buffering=1) as file:
         file.write("begun\n")
@@ -467,7 +469,7 @@ def test_files_still_being_written_at_a_former_root_are_waited_for(lab: Lab, tmp
             assert eventually(lambda: left.watch.changed > changed)
         fly_service.pulse()
         assert fly_service.seen().others == (str(lab.root),)
-    # By polling it may have been quiet for long enough meanwhile, and is told of once more then.
+    # With polling it may have been quiet for long enough in the meantime, and is then reported once more.
     lab.topic.wait_for(
         lambda m: m["uuid"] == lab.uuid("a.dat") and m["files"][0]["size"] == path.stat().st_size,
     )
@@ -483,7 +485,7 @@ def test_files_written_while_it_was_stopped_are_recorded_unless_they_are_too_old
     lab.wait_for("Ag_0001")
     assert len(lab.all()) == 2
     fly_service.stop()
-    # The time of a file's last change is beyond what a test can set, so it asks for nothing that came before.
+    # A test cannot set the time of a file's last change, so it requests nothing from before.
     lab.write("Ag_0003.txt")
     lab.tick()
     other = lab.follow("{name: ses, settle: 0.2}", catch_up=0.0)
@@ -522,7 +524,7 @@ def test_a_timed_out_record_now_says_that_the_file_will_be_recorded(lab: Lab) ->
     fly_service = lab.follow("{name: ses, settle: 60}")
     path = lab.write("Ag_0001.txt")
     reason = r"Ag_0001.txt is not recorded after 0.01 s; it will be"
-    with fly_service._journal._lock, pytest.raises(TimeoutError, match=reason):  # as a disk that hangs
+    with fly_service._journal._lock, pytest.raises(TimeoutError, match=reason):  # like a hanging disk
         fly_service.record_now(str(path), timeout=0.01)
     lab.wait_for("Ag_0001")
 
@@ -539,7 +541,7 @@ def test_files_deleted_before_the_recording_are_reported(lab: Lab) -> None:
 
 def test_a_full_disk_of_the_journal_is_reported_and_nothing_is_lost(lab: Lab) -> None:
     fly_service = lab.follow()
-    fly_service._journal._db.execute("PRAGMA max_page_count=1")  # SQLite refuses as a full disk does
+    fly_service._journal._db.execute("PRAGMA max_page_count=1")  # SQLite refuses like a full disk
     for number in range(30):
         lab.write(f"{'long name ' * 20}{number}.txt")
     assert eventually(lambda: "the journal refuses writes" in fly_service.seen().trouble)
@@ -594,7 +596,7 @@ threading.Event().wait()
 def test_killed_again_and_again_in_a_burst_each_measurement_is_one_dataset(
     tmp_path: Path, kafka: Kafka, method: str
 ) -> None:
-    # What a program leaves in the spool that was killed is taken up by a session that is begun after it.
+    # The spool of a killed program is taken over by the next session.
     with house_in(tmp_path, kafka) as house:
         lab = Lab(tmp_path, house)
         killed_again_and_again(lab, method)
@@ -618,7 +620,7 @@ def killed_again_and_again(lab: Lab, method: str) -> None:
                     written += 1
                 time.sleep(0.02)
             process.send_signal(signal.SIGKILL)
-        for _ in range(10):  # while nobody looks
+        for _ in range(10):  # while nobody watches
             lab.write(f"Ag_{written:04}.txt")
             written += 1
     fly_service = lab.follow("{name: ses, settle: 0.2}", method=method)
@@ -630,6 +632,6 @@ def killed_again_and_again(lab: Lab, method: str) -> None:
     for number in range(written):
         there = sorted(path.name for path in lab.root.glob(f"Ag_{number:04}*"))
         assert names(last[lab.uuid(f"Ag_{number:04}")]) == there
-    # Recorded twice is only what was under way at one of the kills.
+    # Only measurements in progress at one of the kills are recorded twice.
     assert len(messages) < written + 6 * 250
     assert fly_service.seen().trouble == ""

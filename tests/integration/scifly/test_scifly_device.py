@@ -1,4 +1,4 @@
-"""The device SciFly, as its own server, on what programs of other makers write."""
+"""The device SciFly in its own server, with files of other vendors' programs."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class System:
     @property
     def fly(self) -> tango.DeviceProxy:
         proxy = tango.DeviceProxy(self.stack.name(SCIFLY))
-        proxy.set_timeout_millis(int(PATIENCE * 1000))  # what hangs, hangs until the test lets it go on
+        proxy.set_timeout_millis(int(PATIENCE * 1000))  # a hanging call hangs until the test releases it
         return proxy
 
     @property
@@ -55,13 +55,13 @@ class System:
         return tango.DeviceProxy(self.stack.name(PATHFIXER))
 
     def restart(self, number: int) -> None:
-        """End SciFly by this signal, and start it again."""
+        """Stop SciFly with this signal, and start it again."""
         os.kill(self.server.pid, number)
         assert self.server.wait(PATIENCE) is not None
         self.server = self.stack.run_server("SciFly/demo", [SCIFLY], SCIFLY_COMMAND)
 
     def with_properties(self, **properties: Sequence[str]) -> tango.DeviceProxy:
-        """The device after an Init with these."""
+        """The device after an Init with these properties."""
         names = list(self.stack.db.get_device_property_list(SCIFLY, "*").value_string)
         self.stack.db.delete_device_property(SCIFLY, {name: [] for name in names})
         self.stack.db.put_device_property(SCIFLY, {"Profiles": [SES, PRODIGY, DAT], **properties})
@@ -69,7 +69,7 @@ class System:
         return self.fly
 
     def at(self, proposal: str, sample: str = "") -> Path:
-        """Where data goes, when SciFly watches it."""
+        """The path of the data, as soon as SciFly watches it."""
         self.pathfixer.Proposal = proposal
         self.pathfixer.Sample = sample
         assert is_in(self.fly, DevState.ON, f"proposal {proposal}")
@@ -77,7 +77,7 @@ class System:
         return Path(self.pathfixer.SamplePath)
 
     def record_now(self, path: str | Path) -> str:
-        """Its answer; where a busy machine has none before clients give up, it says so and is asked again."""
+        """Call RecordNow. On a busy machine it may time out, with a text that says so; then it is repeated."""
         answers: list[str] = []
 
         def answered() -> bool:
@@ -153,7 +153,7 @@ def test_a_file_that_cannot_be_read_is_a_dataset_with_the_reason(system: System)
 def test_a_measurement_started_under_the_old_proposal_keeps_it(system: System) -> None:
     old = system.at(FIRST, "fibre_A")
     (old / "first.dat").write_text("x")
-    system.snapshot(old / "first.dat")  # of what is there when the watch begins, size and time decide
+    system.snapshot(old / "first.dat")  # for files that exist when the watch starts, size and time decide
     with (old / "long.dat").open("w") as file:
         file.write("begun")
         file.flush()
@@ -203,7 +203,7 @@ def test_clients_do_not_wait_while_pathfixer_hangs(system: System) -> None:
         fly.Rescan()
     finally:
         os.kill(system.pathfixer_server.pid, signal.SIGCONT)
-    fly.Init()  # else what hung is asked again after ten seconds
+    fly.Init()  # otherwise the hanging device is asked again after ten seconds
     assert is_in(fly, DevState.ON, FIRST)
 
 
@@ -222,7 +222,7 @@ def test_stop_start_and_record_now(system: System) -> None:
     fly.Start()
     assert is_in(fly, DevState.ON)
     assert system.snapshot(folder / "stopped.dat")
-    # A file whose program is still at it, and one that no profile wants.
+    # A file that is still being written, and one that no profile matches.
     with (folder / "open.dat").open("w") as file:
         file.write("half")
         file.flush()
@@ -284,7 +284,7 @@ OPEN = 10
 
 
 class Writer(threading.Thread):
-    """Writes measurements as a fast program does, some by renaming, into where it is told to, until `done` is set."""
+    """Writes measurements like a fast program, some by renaming, into the current folder, until `done` is set."""
 
     def __init__(self, folder: Path) -> None:
         super().__init__()
@@ -303,7 +303,7 @@ class Writer(threading.Thread):
 
 
 def test_killed_in_a_burst_while_kafka_is_away_and_the_path_changes(system: System) -> None:
-    """Each measurement is exactly one dataset, of the proposal that it was begun under."""
+    """Each measurement is exactly one dataset, of the proposal under which it was started."""
     chance = random.Random(7)
     old = system.at(FIRST, "fibre_A")
     if system.kafka.restartable:
@@ -328,7 +328,7 @@ def test_killed_in_a_burst_while_kafka_is_away_and_the_path_changes(system: Syst
         system.kafka.start()
     expected = {files_uuid(BEAMLINE, str(path), 0): path for path in [*writer.written, *(Path(f.name) for f in begun)]}
     assert eventually(lambda: system.fly.Pending == 0)
-    # What a killed one could not send, the next start does; one that runs looks for it each five minutes.
+    # The next start sends the spool of a killed server; a running one checks for it every five minutes.
     system.restart(signal.SIGTERM)
     system.topic.wait_until(lambda messages: expected.keys() <= {message["uuid"] for message in messages}, 3 * PATIENCE)
     folder = Path(system.pathfixer.SamplePath)
@@ -344,12 +344,12 @@ def test_killed_in_a_burst_while_kafka_is_away_and_the_path_changes(system: Syst
     for uuid, messages in found.items():
         path = expected[uuid]
         proposal = FIRST if path.is_relative_to(old) else SECOND
-        for message in messages:  # the same one again, where it was killed between saying and noting it
+        for message in messages:  # the same dataset again, if it was killed between sending it and noting that
             assert (message["proposalId"], message["files"][0]["path"]) == (proposal, str(path))
             assert message["files"][0]["size"] == path.stat().st_size
             assert message.get("revision", 0) == 0
     assert {message["proposalId"] for messages in found.values() for message in messages} == {FIRST, SECOND}
-    assert sum(map(len, found.values())) <= len(expected) + 3 * 200  # at the most what one disk write holds, by kill
+    assert sum(map(len, found.values())) <= len(expected) + 3 * 200  # at most one batch per kill
 
 
 def test_a_restarted_server_continues_where_it_stopped(system: System) -> None:

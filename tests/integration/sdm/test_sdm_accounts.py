@@ -1,4 +1,4 @@
-"""Folders as root and as a service account: with accounts and groups that every Linux has. Needs to be root."""
+"""Folders as root and as a service account, with accounts and groups of every Linux system. Needs root."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ pytestmark = pytest.mark.skipif(bool(_missing()), reason=_missing())
 
 @pytest.fixture
 def root() -> Iterator[Path]:
-    """A storage that all accounts may walk into; pytest's own folders are closed to others."""
+    """A storage that all accounts can enter; pytest's own folders are closed to others."""
     folder = Path(tempfile.mkdtemp(prefix="sdm-storage-"))
     folder.chmod(0o755)
     beamline = folder / "visitors" / "cosaxs"
@@ -54,7 +54,7 @@ def root() -> Iterator[Path]:
 
 
 def as_account(account: str, groups: tuple[str, ...], call: Callable[[], None]) -> None:
-    """Run it in a child that is this account, and a member of these groups; its failure is ours."""
+    """Run it in a child process with this account and these groups; its failure becomes that of the test."""
     reading, writing = os.pipe()
     child = os.fork()
     if child == 0:
@@ -79,7 +79,7 @@ def as_account(account: str, groups: tuple[str, ...], call: Callable[[], None]) 
 
 
 def found(root: Path) -> dict[str, tuple[str, str, int]]:
-    """Owner, group and mode of all that was made."""
+    """Owner, group and mode of all folders that were made."""
     top = root / "visitors" / "cosaxs"
     result = {}
     for path in sorted(top.rglob("*")):

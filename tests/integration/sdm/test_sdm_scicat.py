@@ -1,4 +1,4 @@
-"""SciCat's proposals as the user office: the embedded catalogue, and a server that does what real ones do."""
+"""SciCat's proposals as the user office: the embedded catalogue, and a server that behaves like real ones."""
 
 from __future__ import annotations
 
@@ -130,7 +130,7 @@ def test_an_expired_token_is_reported_and_not_taken_for_an_empty_catalogue(
     assert [one.id for one in office.proposals("cosaxs")] == ["20250001"]
     with pytest.raises(OfficeRefused, match=str(tmp_path / "token")):
         office.proposals("balder")
-    with pytest.raises(OfficeRefused):  # unknown, or only not shown to us: nobody knows
+    with pytest.raises(OfficeRefused):  # unknown, or only hidden from us: the answer does not say
         office.proposal("7")
 
 
@@ -209,7 +209,7 @@ def test_a_wrong_address_is_reported() -> None:
 
 
 def test_an_empty_200_to_whoami_is_a_refusal(server: UserOffice, tmp_path: Path) -> None:
-    """As the real server says that a token counts no more."""
+    """This is how the real server reports an invalid token."""
     office = office_from(f"scicat:{settings(tmp_path, server.url, 'token')}")
     server.does("/api/v3/auth/whoami", body(b""))
     server.does("/api/v3/proposals/7", body(b""))

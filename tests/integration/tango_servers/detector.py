@@ -1,4 +1,4 @@
-"""A detector, as PathFixer sees one: a Tango device whose attribute is told where to write."""
+"""A detector, as PathFixer sees one: a Tango device with an attribute for the path of its data."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from tango.server import Device, attribute, device_property, run
 
 
 class Detector(Device):
-    """It forgets its FilePath when it is restarted; it may be slow, refuse, or show the path in its own way."""
+    """It loses its FilePath at a restart; it may be slow, refuse, or show the path differently."""
 
     Delay = device_property(dtype=float, default_value=0.0, doc="Seconds that each write takes")
     Refuses = device_property(dtype=bool, default_value=False, doc="Whether it takes no path")

@@ -1,4 +1,4 @@
-"""PathFixer as it is, but that it looks sooner: tests do not wait ten seconds until it tries something again."""
+"""PathFixer with shorter intervals, so that tests do not wait ten seconds for each retry."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from tango_servers.pathfixer import consumers, upkeep
 
 SOON = 0.3
 
-# The texts that name the interval are made already, and stay those that users read.
+# The texts with the interval are already formatted, and stay as users read them.
 consumers.CONSUMER_CHECK_SECONDS = upkeep.UPKEEP_RETRY_SECONDS = SOON
 PathFixer.CYCLE_SECONDS = SOON
 

@@ -1,4 +1,4 @@
-"""SciDog as it is, but that it looks at its properties sooner: tests do not wait three seconds each time."""
+"""SciDog with shorter intervals, so that tests do not wait three seconds for each check of the properties."""
 
 from __future__ import annotations
 

@@ -1,7 +1,6 @@
-"""What the Tango database of the facilities does with properties, and pytango-db does not.
+"""How the Tango database of the facilities differs from pytango-db in its handling of properties.
 
-`make test` runs the tests of SciDog and PathFixer on it too. Where Debian's packages cannot be had, it
-is all skipped.
+`make test` runs the tests of SciDog and PathFixer with it, too. All is skipped if Debian's packages are not available.
 """
 
 from __future__ import annotations
@@ -64,7 +63,7 @@ def test_a_write_that_is_not_utf_8_destroys_the_previous_value(
 ) -> None:
     stack.db.put_device_property(device, {"Config.saxs": ["one", "two"]})
     with pytest.raises(tango.DevFailed, match="Incorrect string value"):
-        # As a command's text PyTango sends it in Latin-1.
+        # PyTango sends the text of a command in Latin-1.
         tango.DeviceProxy(stack.name("sys/database/2")).command_inout(
             "DbPutDeviceProperty", [device, "1", "Config.saxs", "2", "ok", "unit: Å"]
         )
@@ -97,7 +96,7 @@ def test_a_property_without_lines_is_deleted(stack: Stack, database: TangoDataba
 
 
 def test_a_missing_property_is_answered_with_a_blank_text(stack: Stack, device: str) -> None:
-    """Somebody may delete it between the two questions that all properties take."""
+    """Somebody may delete the property between the two queries that reading all properties takes."""
     stack.db.put_device_property(device, {"Config.after": ["one"]})
     asked = [device, "Config.gone", "Config.after"]
     answer = tango.DeviceProxy(stack.name("sys/database/2")).command_inout("DbGetDeviceProperty", asked)

@@ -23,7 +23,7 @@ from tests.waiting import eventually
 
 pytestmark = pytest.mark.first
 
-DETECTOR = "b311a-e/ctl/sdm-99"  # another PathFixer: it has texts that can be written
+DETECTOR = "b311a-e/ctl/sdm-99"  # another PathFixer: it has writable texts
 
 
 @pytest.fixture(scope="module")
@@ -427,7 +427,7 @@ def test_it_starts_without_the_office_and_restores_the_proposal_when_it_is_back(
     pathfixer.Visit = "20250310"
     office.unlink()
     assert eventually(memory.exists)
-    pathfixer.TurnOn()  # which looks at once: what was on its way from the office is in the memory now
+    pathfixer.TurnOn()  # it checks at once: the office's answer is stored by now
     assert eventually(lambda: pathfixer.state() == DevState.ALARM)
     memory.unlink()
     restart(stack)
@@ -455,7 +455,7 @@ def test_changes_are_pushed(pathfixer: tango.DeviceProxy) -> None:
     events.close()
 
 
-# ------------------------------------------------------------------- handing it on
+# ----------------------------------------------------------------------- consumers
 
 
 def test_each_line_of_the_property_is_a_consumer() -> None:

@@ -1,4 +1,4 @@
-"""PathFixer hands the path on to detectors that are slow, refuse, hang, or come back without it."""
+"""PathFixer sends the path to detectors that are slow, refuse, hang, or restart without it."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Detectors:
         self.servers: dict[str, Process] = {}
 
     def start(self, name: str, **properties: str) -> tango.DeviceProxy:
-        """Anew, with nothing written to it."""
+        """Start the detector again, with nothing written to it."""
         self.stop(name)
         server = f"Detector/{name.rpartition('/')[2]}"
         self._stack.db.delete_device_property(name, ["Delay", "Refuses", "Slash"])
@@ -124,7 +124,7 @@ def test_a_restarted_consumer_that_has_lost_the_path_gets_it_again(
     old = pathfixer.SamplePath
     pathfixer.Sample = "fibre_A"
     assert eventually(lambda: again.FilePath == pathfixer.SamplePath)
-    again.FilePath = old  # as one that had kept a file of yesterday
+    again.FilePath = old  # like a detector that has stored yesterday's file
     assert eventually(lambda: again.FilePath == pathfixer.SamplePath)
     assert eventually(lambda: pathfixer.state() == DevState.STANDBY)
 

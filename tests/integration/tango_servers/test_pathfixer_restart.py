@@ -1,4 +1,4 @@
-"""PathFixer is killed, loses its storage or its office, and is written to by who means no good."""
+"""PathFixer is killed, loses its storage or its office, and gets hostile writes."""
 
 from __future__ import annotations
 
@@ -228,7 +228,7 @@ def test_a_lost_storage_is_reported_and_its_folders_are_made_when_it_is_back(
     path = Path(pathfixer.SamplePath)
     away = data.with_name("unmounted")
     data.rename(away)
-    pathfixer.TurnOn()  # which looks at once
+    pathfixer.TurnOn()  # it checks at once
     assert eventually(lambda: pathfixer.state() == DevState.FAULT)
     assert "Is the storage mounted?" in pathfixer.status()
     assert pathfixer.SamplePath == str(path)
@@ -345,7 +345,7 @@ def test_simultaneous_writes_leave_the_state_that_one_client_requested(
         try:
             proxy.write_attribute_reply(number, int(PATIENCE * 1000))
             taken.append(name)
-        except tango.DevFailed as failed:  # on a busy machine its turn does not come in time, and it is told
+        except tango.DevFailed as failed:  # on a busy machine its turn may come too late; then the error says so
             refused.append(failed.args[0].reason)
     assert set(refused) <= {"PathFixer_Busy"}
     assert pathfixer.Sample in taken

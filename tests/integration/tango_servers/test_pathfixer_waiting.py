@@ -1,4 +1,4 @@
-"""PathFixer while the storage or the user office hangs: who has to wait, and who is answered."""
+"""PathFixer while the storage or the user office hangs: who must wait, and who is answered."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ DEFAULT = 3.0
 
 
 class Storage:
-    """The one of the PathFixer under test, which can hang."""
+    """The storage of the tested PathFixer, which can hang."""
 
     def __init__(self, folder: Path) -> None:
         self.data = folder / "data"
@@ -47,12 +47,12 @@ class Storage:
             self.switch.unlink()
 
     def holds_a_client(self) -> bool:
-        """Whether a client's call has come so far that it waits: Python has no name for the threads of such calls."""
+        """Whether a client's call is waiting for the storage: Python has no name for the threads of such calls."""
         return self._held.exists() and "Dummy-" in self._held.read_text("utf-8")
 
 
 class Writer(threading.Thread):
-    """A client that writes an attribute, and waits for so many seconds; `failed` is what it was told."""
+    """A client that writes an attribute, with a time-out in seconds; `failed` is the error that it gets."""
 
     def __init__(self, stack: Stack, attribute: str, value: str, timeout: float = PATIENCE) -> None:
         super().__init__()
@@ -101,7 +101,7 @@ def test_reading_goes_on_while_a_write_waits_for_the_storage(
         for name in ("SamplePath", "State", "Status"):
             pathfixer.read_attribute(name)
         assert pathfixer.SamplePath == before
-        assert writer.is_alive()  # it comes back when it is done, not before
+        assert writer.is_alive()  # it returns when it is done, not before
     writer.join()
     assert writer.failed is None
     assert pathfixer.SamplePath == f"{before}/slow"
@@ -169,7 +169,8 @@ def test_a_second_writer_is_refused_at_once_with_the_operation_in_progress(
         first = Writer(stack, "Sample", "first")
         assert eventually(storage.holds_a_client)
         second = Writer(stack, "Proposal", "20250117")
-        with pytest.raises(tango.DevFailed, match="use letters") as wrong:  # what is wrong in itself needs no turn
+        # an invalid value is refused without waiting for its turn
+        with pytest.raises(tango.DevFailed, match="use letters") as wrong:
             pathfixer.Sample = "fibre A"
         second.join()
         assert first.is_alive()

@@ -1,4 +1,4 @@
-"""The device SciCow, which asks what a real SciCow serves over HTTP."""
+"""The device SciCow, which queries a real SciCow over HTTP."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ COMMAND = [sys.executable, "-m", "tango_servers.SciCow"]
 
 
 class Replica:
-    """One that serves what the test says. Nothing of it is made up but the consumer."""
+    """A replica with the counts that the test sets. Only its consumer is not real."""
 
     def __init__(self) -> None:
         self.last_poll = time.monotonic()
@@ -78,7 +78,7 @@ def replicas() -> Iterator[list[Replica]]:
 
 
 def with_properties(stack: Stack, **properties: Sequence[str]) -> tango.DeviceProxy:
-    """The device after an Init with these."""
+    """The device after an Init with these properties."""
     names = list(stack.db.get_device_property_list(DEVICE, "*").value_string)
     stack.db.delete_device_property(DEVICE, {name: [] for name in names})
     stack.db.put_device_property(DEVICE, {"Period": ["0.2"], "Timeout": [f"{PATIENCE}"], **properties})
@@ -136,7 +136,7 @@ def test_it_alarms_when_a_message_waits_for_too_long(stack: Stack, replicas: lis
 
 def test_it_alarms_when_dead_letters_wait(stack: Stack, replicas: list[Replica]) -> None:
     one, two = replicas
-    one.letters = two.letters = 3  # both have counted the same topic
+    one.letters = two.letters = 3  # both replicas count the same topic
     cow = with_properties(stack, Urls=[one.url, two.url])
     assert is_in(cow, DevState.ALARM, "Waiting dead letters: 3. See the reasons with `scicow dead-letters list`.")
     assert cow.DeadLetters == 3
@@ -166,7 +166,7 @@ def test_missing_messages_alarm_until_they_are_acknowledged(stack: Stack, replic
     assert is_in(cow, DevState.ALARM, "Missing messages: 1.")
     cow.AcknowledgeMissing()
     assert is_in(cow, DevState.ON)
-    one.progress.topics.clear()  # as after its restart
+    one.progress.topics.clear()  # like after its restart
     assert eventually(lambda: cow.Missing == 1)
     one.progress.count(COSAXS, "missing")
     assert is_in(cow, DevState.ALARM, "Missing messages: 1.")

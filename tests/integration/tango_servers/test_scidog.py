@@ -43,7 +43,7 @@ def scidog(stack: Stack) -> tango.DeviceProxy:
 
 
 def edit(stack: Stack, **properties: Sequence[str]) -> None:
-    """As jive does it."""
+    """Edit a property like jive."""
     stack.db.put_device_property(SCIDOG, {name: list(lines) for name, lines in properties.items()})
 
 
@@ -168,7 +168,7 @@ def test_the_last_good_configuration_is_used_by_all_where_the_active_one_cannot_
     assert shown() == (good, [True, True], True)
     assert json.loads(scidog.Preview(""))["values"] == json.loads(scidog.Validate(""))["entries"] == 35
     assert json.loads(scidog.GetConfig("saxs"))["entries"] == []  # as it is in the database, to be corrected
-    # Of an account that has never recorded here, so that it has to ask.
+    # An account that has never recorded here, so it has to ask.
     env = {**stack.env, "XDG_STATE_HOME": str(tmp_path)}
     program = subprocess.run([sys.executable, "-c", PROGRAM], env=env, capture_output=True, text=True, timeout=PATIENCE)
     count, *says = program.stdout.splitlines()

@@ -56,7 +56,7 @@ def scidog(stack: Stack) -> tango.DeviceProxy:
 
 
 def edit(stack: Stack, **properties: Sequence[str]) -> None:
-    """As jive does it."""
+    """Edit a property like jive."""
     stack.db.put_device_property(SCIDOG, {name: list(lines) for name, lines in properties.items()})
 
 
@@ -384,7 +384,7 @@ def test_a_hanging_database_is_reported_and_other_clients_are_answered(stack: St
 
         assert eventually(reported)
         assert scidog.Problems[0].startswith("the Tango database does not answer; its last answer is in use")
-        assert answered > 3  # who waited for the database would be answered once in the seconds that it has
+        assert answered > 3  # a client that waited for the database would be answered only once in these seconds
     finally:
         os.kill(database.pid, signal.SIGCONT)
     assert eventually(lambda: scidog.state() == tango.DevState.ON)

@@ -1,4 +1,4 @@
-"""SciDog against a live control system: what it reads, what it finds, and that others are answered meanwhile."""
+"""SciDog with a running control system: what it reads, what it finds, and that other clients are answered meanwhile."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def scidog(stack: Stack) -> tango.DeviceProxy:
 
 @contextmanager
 def hanging(stack: Stack) -> Iterator[None]:
-    """The server of `HANGING` stands still: its connections are open, and nothing answers."""
+    """The server of `HANGING` is stopped: its connections are open, and nothing answers."""
     server = [process for process in stack.processes.running if process.name == "kinds"][-1]
     os.kill(server.pid, signal.SIGSTOP)
     try:
@@ -74,13 +74,13 @@ def hanging(stack: Stack) -> Iterator[None]:
 
 
 def lines_of(**sources: str) -> str:
-    """A request with lines of these names and sources; what follows the source is more of the entry."""
+    """A request with lines of these names and sources; further fields may follow the source."""
     lines = [f"- {{name: {name}, source: {source}}}" for name, source in sources.items()]
     return json.dumps({"name": "try", "lines": lines})
 
 
 def validated(scidog: tango.DeviceProxy, **sources: str) -> dict[str, list[str]]:
-    """What is found, by the entry's name."""
+    """The findings by the entry's name."""
     found: dict[str, list[str]] = {}
     for finding in json.loads(scidog.Validate(lines_of(**sources)))["findings"]:
         found.setdefault(finding["name"], []).append(f"{finding['level']}: {finding['text']}")
@@ -219,7 +219,7 @@ def test_the_last_snapshot_is_that_of_the_last_recording(
     assert "does not answer" in last["failed"][0]["error"]
     scidog.Preview("")
     assert shown()["from"] == "preview"
-    for number in range(5):  # of those that come faster than they are told it is the latest
+    for number in range(5):  # of reports that come faster than they are sent, the latest one counts
         session.record_snapshot({"datasetName": f"s{number}"})
     proprietary = session.record_snapshot({"datasetName": "secret", "proposalId": "IN20250042"})
     assert eventually(lambda: shown().get("uuid") == proprietary.uuid)
@@ -241,14 +241,14 @@ def test_a_recording_program_does_not_wait_for_scidog_and_reports_later(
     assert eventually(lambda: "the report to " in caplog.text)
     assert eventually(lambda: not reporter._busy)
     events = Events(scidog, "LastSnapshot")
-    reporter.report_snapshot(stack.name(SCIDOG))  # nobody is asked again so soon
+    reporter.report_snapshot(stack.name(SCIDOG))  # it is not asked again so soon
     reporter.set_snapshot(3, {**soon, "uuid": "later"})
     reporter.set_snapshot(2, {**soon, "uuid": "begun before it, and read after it"})
 
     def is_told() -> bool:
         nonlocal now
         now += scidog_reports.TROUBLE_REPEAT_SECONDS
-        reporter.report_snapshot(stack.name(SCIDOG))  # as the companion does; a SciDog that is late is asked again
+        reporter.report_snapshot(stack.name(SCIDOG))  # like the companion; a slow SciDog is asked again
         return "later" in scidog.LastSnapshot
 
     assert eventually(is_told)
@@ -289,7 +289,7 @@ def test_devices_and_attributes_can_be_chosen_from(scidog: tango.DeviceProxy) ->
 def answers_and_reads(
     stack: Stack, calls: Sequence[tuple[str, str]]
 ) -> tuple[list[dict[str, Any] | tango.DevFailed], int]:
-    """What these commands, given all at once, answer; and how often another client was answered before the first."""
+    """The answers of these simultaneous commands, and how often another client was answered before the first."""
     clients = [patient(stack.name(SCIDOG)) for _ in calls]
     other = patient(stack.name(SCIDOG))
     pending = {place: clients[place].command_inout_asynch(*call) for place, call in enumerate(calls)}
@@ -334,7 +334,7 @@ def test_others_are_answered_while_devices_hang(stack: Stack, what: str) -> None
             assert len(found["failed"]) == 50
             assert found["scientificMetadata"]["n50"]["value"] == 1.5
     for device in devices:
-        patient(stack.name(device))  # it answers: what was sent to it before is done
+        patient(stack.name(device))  # it answers, so earlier requests are done
 
 
 def test_a_thousand_entries_do_not_delay_other_clients(stack: Stack, scidog: tango.DeviceProxy) -> None:

@@ -1,4 +1,4 @@
-"""Comparing rows as a person does it, on a real catalogue and on one that fails."""
+"""Comparing rows as a user does it, on a real catalogue and on one that fails."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def action(log: ScanLog) -> Qt.QAction:
 
 @pytest.fixture
 def compare(qtbot: QtBot, scanLog: ScanLog, scicat: SciCat, proposal: str, shown: Shown) -> Open:
-    """Select all of so many rows with the keyboard, and compare them by key."""
+    """Select this number of rows with the keyboard, and compare them by key."""
 
     def open_(count: int) -> CompareDialog:
         scanLog.setCatalogue(scicat, proposal)
@@ -174,7 +174,7 @@ class TestHanging:
             qtbot.waitUntil(lambda: scicat.waiting >= 2)
             qtbot.keyClick(dialog, Qt.Qt.Key_Escape)
             assert not dialog.isVisible()
-        answered(qtbot, scanLog.calls)  # the answers come, and nobody is there for them
+        answered(qtbot, scanLog.calls)  # the answers arrive after the dialog is gone
 
 
 def test_a_scan_that_is_not_in_the_catalogue_yet_is_reported(

@@ -35,7 +35,7 @@ def drawn(width: int = 40, height: int = 30, colour: str = "#0072b2") -> Qt.QIma
 
 
 def noise(side: int) -> Qt.QImage:
-    """What no format makes small."""
+    """Noise, which no format can compress."""
     import numpy
 
     data = numpy.random.default_rng(1).integers(0, 256, (side, side, 4), dtype=numpy.uint8)
@@ -59,7 +59,7 @@ def made(scanLog: ScanLog, scicat: SciCat, proposal: str, shown: Shown) -> Json:
 
 
 def drop(log: ScanLog, data: Qt.QMimeData, where: Qt.QPoint) -> bool:
-    """As a file manager does; whether it was taken."""
+    """Drop like a file manager. Returns whether it was accepted."""
     viewport = log.table.viewport()
     actions, button, none = Qt.Qt.CopyAction, Qt.Qt.LeftButton, Qt.Qt.NoModifier
     Qt.QApplication.sendEvent(viewport, Qt.QDragEnterEvent(where, actions, data, button, none))
@@ -178,7 +178,7 @@ class TestShowing:
         def drawnInCell() -> bool:
             where = place(scanLog, "picture")
             colour = scanLog.table.viewport().grab(where).toImage().pixelColor(12, where.height() // 2)
-            return colour.name() in ("#ff0000", "#00ff00")  # SciCat says which of them
+            return colour.name() in ("#ff0000", "#00ff00")  # by the order of SciCat
 
         qtbot.waitUntil(drawnInCell)
         scanLog.table.setCurrentIndex(cell(scanLog, "picture"))

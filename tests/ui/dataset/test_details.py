@@ -1,4 +1,4 @@
-"""The detail pane as a person uses it, on a real catalogue and on one that fails."""
+"""The detail pane as a user uses it, on a real catalogue and on one that fails."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def pages(log: ScanLog) -> DetailPages:
 
 
 def click(qtbot: QtBot, log: ScanLog, row: int, column: int = 1) -> None:
-    """On the cell, as a person does."""
+    """Click on the cell like a user."""
     place = log.table.visualRect(log.scans.index(row, column)).center()
     qtbot.mouseClick(log.table.viewport(), Qt.Qt.LeftButton, pos=place)
 
@@ -64,7 +64,7 @@ def tab(log: ScanLog, page: Qt.QWidget) -> str:
 
 
 def visible(tree: Qt.QTreeWidget) -> list[str]:
-    """The names of the lines that are to be seen."""
+    """The names of the visible lines."""
     each = Qt.QTreeWidgetItemIterator(tree, Qt.QTreeWidgetItemIterator.NotHidden)
     found = []
     while each.value() is not None:
@@ -84,7 +84,7 @@ def dataset(scicat: SciCat, proposal: str) -> Json:
 
 @pytest.fixture
 def log(qtbot: QtBot, scanLog: ScanLog, scicat: SciCat, proposal: str, dataset: Json, shown: Shown) -> ScanLog:
-    """With the dataset's details open."""
+    """A log with the dataset's details open."""
     scanLog.setCatalogue(scicat, proposal)
     shown(1)
     click(qtbot, scanLog, 0)
@@ -192,7 +192,7 @@ class TestFiles:
         for block in range(12):
             self.add(scicat, dataset["pid"], block * 500, 500)
         qtbot.waitUntil(lambda: tab(log, page) == "Files 6,000")
-        assert page.files.rowCount() == 0  # nobody has looked yet
+        assert page.files.rowCount() == 0  # nothing has been shown yet
         press_tab(qtbot, log, page)
         qtbot.waitUntil(lambda: page.files.rowCount() > 0)
         first = page.files.rowCount()
@@ -287,7 +287,7 @@ class TestPictures:
         assert not viewer.back.isEnabled()
         qtbot.keyClick(viewer, Qt.Qt.Key_Right)
         qtbot.waitUntil(lambda: "30 by 20" in viewer.caption.text())
-        assert "100 %" in viewer.caption.text()  # never larger than it is by itself
+        assert "100 %" in viewer.caption.text()  # never enlarged
         qtbot.keyClick(viewer, Qt.Qt.Key_Right)
         qtbot.waitUntil(lambda: "cannot be shown" in viewer.message.text())
         assert not viewer.saveAs.isEnabled()
@@ -340,7 +340,7 @@ class TestPictures:
 
 
 class TellingServer:
-    """The real server's `GET /api/v3/history`, before a catalogue that has none."""
+    """The real server's `GET /api/v3/history` in front of a catalogue that has none."""
 
     def __init__(self, url: str) -> None:
         self.items: list[Json] = []
@@ -467,7 +467,7 @@ class TestHistory:
 class TestScicatLink:
     @pytest.fixture
     def opened(self, monkeypatch: pytest.MonkeyPatch) -> list[str]:
-        """What the desktop is asked to open: there is none here."""
+        """The addresses that the desktop is asked to open: there is no desktop here."""
         asked: list[str] = []
         monkeypatch.setattr(
             Qt.QDesktopServices, "openUrl", lambda url: asked.append(bytes(url.toEncoded()).decode()) or True

@@ -1,4 +1,4 @@
-"""Ratings and comments written in their cells, by people, on a real catalogue."""
+"""Ratings and comments that users write in the cells, on a real catalogue."""
 
 from __future__ import annotations
 
@@ -116,7 +116,7 @@ class TestComment:
         where = place(scanLog, "comment").center()
         qtbot.mouseClick(scanLog.table.viewport(), Qt.Qt.LeftButton, pos=where)
         qtbot.mouseDClick(scanLog.table.viewport(), Qt.Qt.LeftButton, pos=where)
-        assert scanLog.details.isHidden()  # else they would be under the second click
+        assert scanLog.details.isHidden()  # otherwise they would be under the second
         field = editor(scanLog)
         qtbot.keyClick(field, Qt.Qt.Key_Return, Qt.Qt.ShiftModifier)
         qtbot.keyClicks(field, "and <b>more</b>")
@@ -242,7 +242,7 @@ class TestUndone:
         undone: list[object] = []
 
         def undo(queued: QueuedEdit) -> None:
-            """As the real server does it: the comment is back to what an earlier read had."""
+            """Like the real server: restore the comment of an earlier read."""
             undone.append(there(scicat, made["pid"])["comment"])
             scicat.patch_dataset(made["pid"], {"comment": "as it was"})
 
@@ -255,7 +255,7 @@ class TestUndone:
 class TestTwoPeople:
     @pytest.fixture
     def conflict(self, qtbot: QtBot, scanLog: ScanLog, scicat: SciCat, made: Json) -> ConflictDialog:
-        """Two have edited one comment."""
+        """Two users have edited one comment."""
         scanLog.table.setCurrentIndex(cell(scanLog, "comment"))
         qtbot.keyClick(scanLog.table, Qt.Qt.Key_F2)
         scicat.patch_dataset(made["pid"], {"comment": "theirs"})
@@ -301,7 +301,7 @@ class TestTwoPeople:
     def test_a_conflict_of_ratings_offers_both(
         self, qtbot: QtBot, scanLog: ScanLog, scicat: SciCat, catalogue: Catalogue, made: Json
     ) -> None:
-        # So that what the other one wrote is not shown before.
+        # so that the other user's value is not shown before
         with failing(catalogue, {"do": "answer", "status": 503, "method": "GET", "path": "/datasets$"}):
             scicat.patch_dataset(made["pid"], {"dataQualityMetrics": 2})
             rate(qtbot, scanLog, 3.0)
@@ -363,7 +363,7 @@ class TestRights:
         assert queued.state is EditState.EARLY
         assert json.loads(outbox(state_home)[0].read_text("utf-8"))["early"]
         scicat.create_dataset(coming)
-        scanLog.scanConfirmed.emit(expected, coming["pid"])  # as Live does
+        scanLog.scanConfirmed.emit(expected, coming["pid"])  # like Live
         qtbot.waitUntil(lambda: there(scicat, coming["pid"]).get("comment") == "early")
 
 

@@ -1,4 +1,4 @@
-"""Exports as a person makes them: keys, mouse, and what is then in the file, on the clipboard and in Elogy."""
+"""Exports as users make them: keys, mouse, and the result in the file, on the clipboard and in Elogy."""
 
 from __future__ import annotations
 
@@ -225,7 +225,7 @@ class TestFiles:
         qtbot.waitUntil(lambda: list(tmp_path.glob(".rows.html.*.part")) != [])
         assert save.closeButton.text() == "Cancel"
         assert not save.body.isEnabled()
-        click_row(qtbot, log, 2)  # the window answers meanwhile
+        click_row(qtbot, log, 2)  # the window responds meanwhile
         assert log.details.isVisible()
         qtbot.keyClick(save, Qt.Qt.Key_Escape)
         assert save.isVisible()
@@ -240,7 +240,7 @@ class TestFiles:
 
         def slow(scicat: SciCat, dataset: Json) -> list[Any]:
             began.set()
-            time.sleep(0.05)  # a picture takes its time
+            time.sleep(0.05)  # reading a picture takes a while
             return []
 
         monkeypatch.setattr(save_dialog.pictures, "read", slow)
@@ -302,7 +302,7 @@ class TestAway:
 
     @pytest.fixture
     def cut(self, scanLog: ScanLog, between: Proxy, made: list[Json], proposal: str, shown: Shown) -> ScanLog:
-        """A log whose rows are there and whose catalogue is not any more."""
+        """A log with rows whose catalogue is no longer available."""
         scanLog.setCatalogue(SciCat(between.url, INGESTOR.username, INGESTOR.password), proposal)
         shown(COUNT)
         between.fault = lambda method, uuid: 503

@@ -1,4 +1,4 @@
-"""What is kept on disk until SciCat has it, and how it gets there."""
+"""Edits on disk until SciCat has them, and how they get there."""
 
 from __future__ import annotations
 

@@ -11,7 +11,7 @@ from taurus_widgets.qt.application import makeApplication
 
 
 def drawPanel(device: str, file: Path) -> None:
-    """Into this file; its folder is made."""
+    """Draw the panel into this file, whose folder is created."""
     app = makeApplication(dark=False)
     panel = TaurusDevicePanel()
     panel.setModel(device)

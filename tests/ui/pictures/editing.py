@@ -1,4 +1,4 @@
-"""Pictures of what can be written in the scan log, and of its dialogs: called by tests.ui.pictures.scanlog."""
+"""Pictures of editing in the scan log, and of its dialogs: called by tests.ui.pictures.scanlog."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ WaitUntil = Callable[[Callable[[], bool]], None]
 
 
 def drawEditing(log: ScanLog, catalogue: Catalogue, picture: Picture, waitUntil: WaitUntil) -> None:
-    """The log shows the catalogue's rows, newest first, as somebody who may write."""
+    """Draw the pictures with a log of the catalogue's rows, newest first, for a user who may write."""
     part, login = log.editing, log.login
     scicat = SciCat(catalogue.url, INGESTOR.username, INGESTOR.password)
     pids = [row["pid"] for row in map(log.scans.dataset, range(8)) if row is not None]
@@ -87,7 +87,7 @@ def _drawClash(log: ScanLog, part: Editing, scicat: SciCat, row: Json, picture: 
 
 
 def plot(number: int) -> Qt.QImage:
-    """As the scan's own plot looks, more or less."""
+    """A picture that resembles the plot of a scan."""
     image = Qt.QImage(640, 420, Qt.QImage.Format_RGB32)
     image.fill(Qt.Qt.white)
     painter = Qt.QPainter(image)

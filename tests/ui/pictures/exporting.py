@@ -31,7 +31,7 @@ Wait = Callable[[Callable[[], bool]], object]
 
 
 def attach(scicat: SciCat, datasets: list[Json]) -> None:
-    """A plot to each, as scans have."""
+    """Attach a plot to each dataset, as scans have."""
     for dataset in datasets:
         scicat.attach(dataset["pid"], dataset["ownerGroup"], "ct01 against mot01", plot())
 
@@ -52,7 +52,7 @@ def plot() -> str:
 
 
 def draw(log: ScanLog, folder: Path, picture: Picture, wait: Wait) -> None:
-    """The menu, the dialog for files in its states, and the one for Elogy."""
+    """Draw the menu, the dialog for files in its states, and the one for Elogy."""
     part = log.exporting
     log.table.selectRow(1)
     log.table.selectionModel().select(

@@ -62,7 +62,7 @@ COMMENTS = {
 
 
 def scans(now: float, count: int = 70) -> list[Json]:
-    """The last one runs; a quarter of them is of the day before."""
+    """The scans; the last one is running, and a quarter are of the day before."""
     made = []
     for number in range(count):
         back = count - number
@@ -175,7 +175,7 @@ def _draw_all(processes: Processes, state: Path, folder: Path, theme: str) -> No
 
 
 def scansOfTheDoor(log: ScanLog, now: float) -> None:
-    """Two scans that are not in the catalogue, one of them for long; and a Door that has died since."""
+    """Report two scans that are not in the catalogue, one of them for a long time; then the Door dies."""
     live = log.live
     command = "timescan 600 0.5"
     lost = DoorScan(1300, "ascan mot02 0 5 50 0.1", now - 40, "0" * 8, "completed", now - 5)
@@ -203,7 +203,7 @@ def opened(scicat: SciCat, width: int, height: int) -> Iterator[ScanLog]:
 
 
 def wait_until(reached: Callable[[], bool], seconds: float = 10.0) -> None:
-    """Let Qt work until it is, or until the time is over."""
+    """Let Qt work until the condition is true, or the time is over."""
     deadline = time.monotonic() + seconds
     while not reached() and time.monotonic() < deadline:
         Qt.QApplication.processEvents()

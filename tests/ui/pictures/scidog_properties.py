@@ -24,13 +24,13 @@ MOST = 3
 
 
 def put(stack: Stack) -> None:
-    """The demo's properties, with the names of a beamline for those that are of the demo's machine."""
+    """Set the demo's properties, with the names of a beamline instead of those of the demo's machine."""
     properties = stack.scidog_properties("kafka.example.org:9092") | {"SpoolDirectory": ["/var/lib/scifish"]}
     stack.db.put_device_property(SCIDOG, {name: list(lines) for name, lines in properties.items() if lines})
 
 
 def listing(db: tango.Database, device: str) -> str:
-    """Each property with the begin of its lines."""
+    """Each property with the start of its lines."""
     names = sorted(db.get_device_property_list(device, "*").value_string)
     found = db.get_device_property(device, names)
     column = max(map(len, names))

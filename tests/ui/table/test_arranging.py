@@ -1,4 +1,4 @@
-"""The columns of the scan log, as a person arranges them, and how they are kept."""
+"""The columns of the scan log as users arrange them, and how they are stored."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def middle(log: ScanLog, key: str) -> Qt.QPoint:
 
 
 def drag(qtbot: QtBot, header: LogHeader, start: Qt.QPoint, end: Qt.QPoint) -> None:
-    """As a hand does it: press, move in steps, let go."""
+    """Drag like a user: press, move in steps, release."""
     view = header.viewport()
     qtbot.mousePress(view, Qt.Qt.LeftButton, pos=start)
     for part in range(1, 11):
@@ -263,7 +263,7 @@ class TestChooser:
         return chooser
 
     def offered(self, chooser: ColumnChooser) -> dict[str, Qt.QTreeWidgetItem]:
-        """What can be seen in the list, by key."""
+        """The visible fields in the list, by key."""
         groups = [chooser.tree.topLevelItem(row) for row in range(chooser.tree.topLevelItemCount())]
         items = [group.child(row) for group in groups for row in range(group.childCount())]
         return {item.data(NAME, KEY_ROLE): item for item in items if not item.isHidden()}
@@ -346,7 +346,7 @@ def test_the_chooser_reports_that_the_catalogue_is_unavailable(qtbot: QtBot, sca
 class TestFailingCatalogue:
     @pytest.fixture
     def fail(self, catalogue: Catalogue, scicat: SciCat) -> Iterator[Callable[..., None]]:
-        """Tells the catalogue what to do wrong."""
+        """Makes the catalogue fail."""
         need_faults(catalogue)
 
         def tell(*rules: dict[str, object]) -> None:

@@ -1,4 +1,4 @@
-"""Nothing is missed between two looks at the catalogue."""
+"""No change is missed between two reads of the catalogue."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Json = dict[str, object]
 
 
 class Made(SciCat):
-    """A catalogue in memory, whose token can expire as SciCat's does: reads are then 200 and empty."""
+    """A catalogue in memory whose token can expire as in SciCat: reads are then answered with 200 and nothing."""
 
     def __init__(self) -> None:
         super().__init__("http://127.0.0.1:9", "user", "password")

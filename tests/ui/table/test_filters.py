@@ -45,7 +45,7 @@ def choose_time(log: ScanLog, span: Span) -> None:
 
 @pytest.fixture
 def search(qtbot: QtBot, scanLog: ScanLog) -> Callable[[str], None]:
-    """Type it from wherever the keyboard is."""
+    """Type into the search line, from wherever the focus is."""
 
     def type_(text: str) -> None:
         qtbot.keyClick(scanLog.table, Qt.Qt.Key_F, Qt.Qt.ControlModifier)
@@ -58,7 +58,7 @@ def search(qtbot: QtBot, scanLog: ScanLog) -> Callable[[str], None]:
 
 @pytest.fixture
 def filled(qtbot: QtBot, scanLog: ScanLog, scicat: SciCat, proposal: str, shown: Shown) -> ScanLog:
-    """Four scans: 1 of today, 2 of 9 hours ago (7 keV, mot01 alone), 3 and 4 of the day before (as eV, and failed)."""
+    """Four scans: 1 of today, 2 of 9 hours ago (7 keV, only mot01), 3 and 4 of the day before (in eV, and failed)."""
     now = time.time()
     made = [
         scan(1, now - 60, proposal=proposal, comment="a good one"),

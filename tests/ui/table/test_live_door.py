@@ -1,4 +1,4 @@
-"""Rows from the events of a real Sardana Door, in front of all that brings a scan into the catalogue."""
+"""Rows from the events of a real Sardana Door, with everything that brings a scan into the catalogue."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ TITLE = "ascan mot01 0.0 10.0 1000 0.1"
 
 
 class Beamline:
-    """All of it, as the demo has it."""
+    """The whole beamline of the demo."""
 
     def __init__(self, stack: Stack) -> None:
         self.stack = stack
@@ -76,7 +76,7 @@ def beamline(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Beamline]:
 
 @pytest.fixture
 def live(qtbot: QtBot, scanLog: ScanLog, beamline: Beamline) -> Live:
-    """That of the scan log, which listens to the Door."""
+    """The feature Live of a scan log that listens to the Door."""
     scanLog.setCatalogue(beamline.scicat)
     scanLog.setDoor(beamline.name)
     part = scanLog.live
@@ -89,7 +89,7 @@ def live(qtbot: QtBot, scanLog: ScanLog, beamline: Beamline) -> Live:
 
 @pytest.fixture(autouse=True)
 def quiet(beamline: Beamline, request: pytest.FixtureRequest) -> Iterator[None]:
-    """Each test leaves a Door that is there, does nothing and has a recorder."""
+    """Each test leaves a Door that runs, is idle and has a recorder."""
     yield
     beamline.sardana.mend(request.node)
     beamline.door.run("senv", "DataRecorder", "['SciFishRecorder']")
@@ -107,7 +107,7 @@ def hanging(*processes: Process) -> Iterator[None]:
 
 
 class Proxies:
-    """Notes for each proxy that is made from now on whether that was in the main thread, which draws."""
+    """Notes for each new proxy whether it was made in the main thread, which draws."""
 
     def __init__(self, patch: pytest.MonkeyPatch) -> None:
         self.main: list[bool] = []
@@ -164,7 +164,7 @@ class TestRows:
             beamline.door.run(*words)
         with pytest.raises((MacroFailed, tango.DevFailed)):
             beamline.door.run("ascan", "no_motor", "0", "1", "3", "0.1")
-        beamline.door.run(*SHORT)  # what was told before it has been heard when it is shown
+        beamline.door.run(*SHORT)  # all earlier events are processed when it is shown
         uuid = beamline.last_scan().uuid
         qtbot.waitUntil(lambda: (f"scizoo/{uuid}", "completed") in rows)
         assert not [pid for pid, status in rows if status == "running" and pid != f"scizoo/{uuid}"]
@@ -178,7 +178,7 @@ class TestRows:
         qtbot.waitUntil(lambda: bool(rows))
         beamline.door.wait_for_point()
         beamline.door.abort()
-        with suppress(MacroFailed):  # an abort stops the motors, too: what the scan says of them may come first
+        with suppress(MacroFailed):  # an abort stops the motors, too: the scan may report their error first
             beamline.door.wait()
         qtbot.waitUntil(lambda: cols.status(top(scanLog)) == "aborted")
         qtbot.waitUntil(lambda: not top(scanLog).get("provisional"))
@@ -205,7 +205,7 @@ class TestRows:
         finally:
             second.close()
             other.close()
-        # The catalogue may tell of earlier scans meanwhile.
+        # The catalogue may report earlier scans meanwhile.
         pid = f"scizoo/{beamline.last_scan().uuid}"
         for rows in (first, others):
             assert [row for row in rows if row[0] == pid] == [(pid, "running"), (pid, "completed")]
@@ -308,7 +308,7 @@ class TestAway:
             assert scanLog.scans.rowCount() == count
             beamline.sardana.restart()
             qtbot.waitUntil(lambda: "does not answer" not in live.notice.whole)
-            # It does not run for ever, though the catalogue has not heard of it.
+            # It does not stay running for ever, although the catalogue does not have it.
             qtbot.waitUntil(lambda: cols.status(top(scanLog)) == "")
             assert top(scanLog)["provisional"]
         qtbot.waitUntil(lambda: cols.status(top(scanLog)) == "interrupted")
@@ -327,7 +327,7 @@ class TestAway:
         monkeypatch: pytest.MonkeyPatch,
         which: str,
     ) -> None:
-        """Here a call takes as long as the other side hangs: one in the window's thread would not come back."""
+        """Here a call takes as long as the other side hangs: a call in the window's thread would not return."""
         database = next(process for process in beamline.stack.processes.running if process.name == "tango-database")
         sardana = beamline.sardana.process
         processes = [sardana] if which == "door" else [database, sardana]
@@ -358,7 +358,7 @@ class TestAway:
 
 
 def sockets(pid: int) -> set[str]:
-    """The numbers of those that a process has open."""
+    """The numbers of the sockets that a process has open."""
     found = set()
     for file in Path(f"/proc/{pid}/fd").iterdir():
         with suppress(FileNotFoundError):  # closed since

@@ -1,4 +1,4 @@
-"""More rows than are read: what is looked at is there, and nothing moves under anybody's eyes."""
+"""More rows than are read: the rows on the screen are there, and they do not move."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ RUNNUMBER, POINTS, SAMPLE = "Scan", "Points", "Sample"
 
 
 class Counting(Held):
-    """Knows what it was asked for, and can be held or away."""
+    """A client that counts its calls, and can be held or unavailable."""
 
     def __init__(self, catalogue: Catalogue) -> None:
         super().__init__(catalogue)
@@ -55,7 +55,7 @@ class Counting(Held):
 
 @pytest.fixture(scope="module")
 def catalogue(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Catalogue]:
-    """One of its own, with so many datasets."""
+    """A catalogue of its own with this number of datasets."""
     folder = tmp_path_factory.mktemp("full")
     fill(folder, COUNT, END)
     with Processes(tmp_path_factory.mktemp("logs")) as processes:
@@ -69,7 +69,7 @@ def counting(catalogue: Catalogue) -> Counting:
 
 @pytest.fixture
 def log(qtbot: QtBot, scanLog: ScanLog, counting: Counting) -> ScanLog:
-    """With all rows of the catalogue."""
+    """A log with all rows of the catalogue."""
     scanLog.setCatalogue(counting)
     qtbot.waitUntil(lambda: scanLog.scans.rowCount() >= COUNT)
     return scanLog
@@ -79,7 +79,7 @@ _number = iter(range(COUNT, 10**6))
 
 
 def new(back: float = 0.0, **fields: object) -> Json:
-    """A scan that nobody has, later than all others, or so many seconds earlier."""
+    """A new scan, later than all others, or this number of seconds earlier."""
     number = next(_number)
     return dataset(number, END + number - back, "20300001", **fields)
 
@@ -114,7 +114,7 @@ def clickHeader(qtbot: QtBot, log: ScanLog, title: str) -> None:
 
 
 def sorts(qtbot: QtBot, log: ScanLog) -> None:
-    """Wait until what was asked for is what is shown."""
+    """Wait until the requested order is shown."""
 
     def done() -> bool:
         pages = log.loader.pages
@@ -177,7 +177,7 @@ class TestPlaces:
             qtbot.waitUntil(lambda: len(counting.skips) >= loader.MAX_PAGE_CALLS)
         waitForRows(qtbot, log)
         assert top(log) == 5750
-        # Those that were under way, and the pages at the end and a screen further.
+        # Those in progress, and the pages at the end and one screen further.
         assert len(counting.skips) <= loader.MAX_PAGE_CALLS + 3
 
     def test_memory_is_bounded(self, qtbot: QtBot, log: ScanLog, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -241,7 +241,7 @@ class TestLive:
         qtbot.waitUntil(lambda: log.scans.rowCount() == count + 3)
         assert onScreen(log) == looked_at
         assert log.statusBar.news.text() == "3 new"
-        log.table.verticalScrollBar().setValue(3600)  # pages that are read later fit to those read before
+        log.table.verticalScrollBar().setValue(3600)  # pages read later must match those read before
         later = [int(number or 0) for number in waitForRows(qtbot, log)]
         assert later[0] == int(looked_at[0] or 0) - 597
         qtbot.mouseClick(log.statusBar.news, Qt.Qt.LeftButton)
@@ -252,7 +252,7 @@ class TestLive:
         waitForRows(qtbot, log)
         log.table.verticalScrollBar().setValue(4500)
         looked_at, count = waitForRows(qtbot, log), log.scans.rowCount()
-        for number in (2000, 2500):  # between rows that nobody has looked at
+        for number in (2000, 2500):  # between rows that were never on the screen
             late = dataset(number, END - 90 * (COUNT - number) + 45, "20300002")
             scicat.create_dataset(late)
         qtbot.waitUntil(lambda: log.scans.rowCount() == count + 2)
@@ -318,7 +318,7 @@ class TestLive:
         assert onScreen(log) == looked_at
         assert log.scans.rowCount() == count
         bar = log.table.verticalScrollBar()
-        bar.setValue(ROWS_PER_PAGE)  # what is read later fits to what was read before
+        bar.setValue(ROWS_PER_PAGE)  # rows read later must match those read before
         numbers = [cell(log, row, RUNNUMBER) for row in range(ROWS_PER_PAGE)]
         waitForRows(qtbot, log)
         assert cell(log, ROWS_PER_PAGE, RUNNUMBER) not in numbers
@@ -405,7 +405,7 @@ class TestOrder:
 
 
 def inked(log: ScanLog, row: int) -> int:
-    """How many pixels of the row are not of its background's colour."""
+    """The number of pixels of the row that differ from its background."""
     place = log.table.visualRect(log.scans.index(row, 0))
     drawn = log.table.viewport().grab(Qt.QRect(0, place.y(), 800, place.height())).toImage()
     background = drawn.pixel(1, 1)
@@ -454,9 +454,9 @@ class TestExpected:
         log.rowShown.connect(lambda shown, status: rows.append(status) if shown == pid else None)
         ended = {**with_status(expected, "completed"), "endTime": expected["creationTime"]}
         log.scans.expect({**ended, "provisional": True})
-        scicat.create_dataset(expected)  # it runs there
+        scicat.create_dataset(expected)  # it is running there
         qtbot.waitUntil(lambda: row() and "provisional" not in row())
-        log.scans.unexpect(pid)  # as Live does for a row that is in the catalogue
+        log.scans.unexpect(pid)  # like Live for a row that is
         log.setQuery(replace(log.query, order="comment", descending=False))
         sorts(qtbot, log)
         log.setQuery(DatasetQuery())
@@ -464,7 +464,7 @@ class TestExpected:
         assert cols.status(row()) == "completed"
         assert row()["endTime"] == expected["creationTime"]
         scicat.merge_dataset(pid, {"scientificMetadata": with_status(expected, "failed")["scientificMetadata"]})
-        qtbot.waitUntil(lambda: cols.status(row()) == "failed")  # the catalogue knows better
+        qtbot.waitUntil(lambda: cols.status(row()) == "failed")  # the catalogue's state takes precedence
         assert "running" not in rows
 
     def test_it_survives_another_query_and_can_be_removed(self, qtbot: QtBot, log: ScanLog, expected: Json) -> None:

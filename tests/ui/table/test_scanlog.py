@@ -1,4 +1,4 @@
-"""The scan log as a person sees it, on a real catalogue."""
+"""The scan log as users see it, on a real catalogue."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ Shown = Callable[[int], None]
 
 
 def text(log: ScanLog, row: int, column: str) -> str:
-    """What the cell under this header says."""
+    """The text of the cell in the column with this header."""
     titles = [column.title for column in log.scans.columns]
     return str(log.scans.index(row, titles.index(column)).data())
 
@@ -45,7 +45,7 @@ def leaves(tree: Qt.QTreeWidget) -> dict[str, Qt.QTreeWidgetItem]:
 
 
 def fill(scicat: SciCat, proposal: str, count: int) -> list[Json]:
-    """So many completed scans, one a minute, the last one a minute ago."""
+    """Add this number of completed scans, one per minute, the last one a minute ago."""
     made = [scan(number, time.time() - 60 * (count - number), proposal=proposal) for number in range(count)]
     for dataset in made:
         scicat.create_dataset(dataset)
@@ -187,7 +187,7 @@ class TestNothingMoves:
 
 
 class TestSelection:
-    """Rows stay selected by what they are, and not by where they stand."""
+    """The selection follows the datasets, not their positions."""
 
     def chosen(self, log: ScanLog) -> list[str]:
         return [text(log, index.row(), "Scan") for index in log.table.selectionModel().selectedRows()]
@@ -370,7 +370,7 @@ class TestTrouble:
         qtbot.waitUntil(lambda: "does not answer (connection refused) since " in bar.connection.text())
         text_before, tries = bar.connection.text(), scicat.tries
         qtbot.waitUntil(lambda: scicat.tries > tries + 2)
-        assert bar.connection.text() == text_before  # since when stays
+        assert bar.connection.text() == text_before  # the start of the problem stays
         assert scanLog.scans.rowCount() == 2
         scanLog.table.selectRow(0)
         qtbot.waitUntil(lambda: "does not answer" in scanLog.details.message.text())

@@ -1,4 +1,4 @@
-"""Work in other threads, whose answers come back in the window's."""
+"""Calls in other threads, whose results arrive in the window's thread."""
 
 from __future__ import annotations
 

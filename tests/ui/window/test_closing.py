@@ -1,4 +1,4 @@
-"""A scan log that is closed, shown again, or taken out of its window with work under way."""
+"""A scan log that is closed, shown again, or removed from its window while work is in progress."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def test_a_closed_log_that_is_shown_again_continues(
     shown(3)
     scanLog.table.selectRow(2)
     qtbot.waitUntil(lambda: scanLog.details.tree.topLevelItemCount() > 0)
-    rate(qtbot, scanLog, 2.0, 2)  # by mouse: offscreen, a window that was hidden never has the keyboard again
+    rate(qtbot, scanLog, 2.0, 2)  # by mouse: offscreen, a window that was hidden never gets the focus again
     qtbot.waitUntil(lambda: there(scicat, made["pid"]).get("dataQualityMetrics") == 2)
 
 
@@ -99,7 +99,7 @@ def test_a_picture_that_is_being_read_is_not_lost_at_close(
     qtbot: QtBot, scanLog: ScanLog, state_home: Path, made: Json, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def slow(path: Path) -> str:
-        time.sleep(0.3)  # as a disk may
+        time.sleep(0.3)  # like a slow disk
         return "data:image/png;base64,AAAA"
 
     monkeypatch.setattr(picture_import.imaging, "fromFile", slow)
@@ -109,7 +109,7 @@ def test_a_picture_that_is_being_read_is_not_lost_at_close(
 
 
 def removed(qtbot: QtBot, log: ScanLog) -> None:
-    """As TaurusGui.removePanel does: the panel hears nothing of it."""
+    """Remove the panel like TaurusGui.removePanel, which does not notify it."""
     dock = Qt.QDockWidget()
     dock.setAttribute(Qt.Qt.WA_DeleteOnClose)
     dock.setWidget(log)

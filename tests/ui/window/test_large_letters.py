@@ -1,4 +1,4 @@
-"""With letters 1.6 times as large as usual, every dialog fits on a screen of 1280 by 800 pixels."""
+"""With a font 1.6 times as large as usual, every dialog fits on a screen of 1280 by 800 pixels."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Who is logged in, and what happens when that ends."""
+"""The login, and what happens when it expires."""
 
 from __future__ import annotations
 
@@ -161,7 +161,7 @@ class TestDialog:
 
 
 def expire(catalogue: Catalogue) -> None:
-    """Void every token that was given out so far."""
+    """Invalidate every token that was issued so far."""
     with failing(catalogue, {"do": "expire", "path": "/health", "times": 1}):
         assert SciCat(catalogue.url).call("GET", "/api/v3/health")["status"] == "ok"
 
@@ -169,7 +169,7 @@ def expire(catalogue: Catalogue) -> None:
 class TestExpired:
     @pytest.fixture
     def logged(self, scanLog: ScanLog, catalogue: Catalogue, public: Json, shown: Shown) -> Json:
-        """In by a token alone, as after the dialog."""
+        """Logged in by a token only, like after the dialog."""
         ingestor = SciCat(catalogue.url, INGESTOR.username, INGESTOR.password)
         ingestor.login()
         scanLog.setCatalogue(SciCat(catalogue.url, INGESTOR.username, token=ingestor.token), public["proposalId"])

@@ -66,7 +66,7 @@ def account(catalogue: Catalogue) -> dict[str, str]:
 
 
 def in_gui(folder: Path, account: dict[str, str]) -> list[str]:
-    """What a TaurusGUI of its own process prints; entry points are those of setup.cfg."""
+    """The output of a TaurusGUI in a process of its own, with the entry points of setup.cfg."""
     (folder / "scanlogtest.py").write_text(textwrap.dedent(CONFIG).format(away=AWAY), "utf-8")
     program = folder / "program.py"
     program.write_text(textwrap.dedent(RUN).format(away=AWAY, patience=PATIENCE), "utf-8")
@@ -144,7 +144,7 @@ def test_a_removed_panel_reads_no_more(qtbot: QtBot, account: dict[str, str], mo
     dock = Qt.QDockWidget()
     dock.setWidget(ScanLogPanel())
     dock.show()
-    dock.setAttribute(Qt.Qt.WA_DeleteOnClose)  # as TaurusGui.removePanel does
+    dock.setAttribute(Qt.Qt.WA_DeleteOnClose)  # like TaurusGui.removePanel
     began = set(threading.enumerate()) - before
     assert "SciCat" in {thread.name for thread in began}
     with qtbot.waitSignal(dock.destroyed):

@@ -196,7 +196,7 @@ class TestWindow:
         with Processes(tmp_path / "logs") as processes:
             url = f"http://127.0.0.1:{hanging_up.server_address[1]}"
             window = processes.start("scanlog", [SCANLOG, "--url", url, "--username", "ada", "--beamline", "cosaxs"])
-            window.wait_for(lambda: hanging_up.calls > 4)  # it is there, and tries again
+            window.wait_for(lambda: hanging_up.calls > 4)  # it runs, and retries
             window.terminate()
             assert window.wait(PATIENCE) == 0
 
@@ -207,7 +207,7 @@ class TestWindow:
             with proxy(account["SCIZOO_SCICAT_URL"]) as between:
                 there = account | {"SCIZOO_SCICAT_URL": between.url}
                 window = processes.start("scanlog", command, {**os.environ, **there})
-                window.wait_for(lambda: between.calls > 10)  # it is there, and has looked several times
+                window.wait_for(lambda: between.calls > 10)  # it runs, and has checked several times
                 window.terminate()
                 assert window.wait(PATIENCE) == 0
             assert "Traceback" not in window.text

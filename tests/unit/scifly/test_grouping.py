@@ -1,4 +1,4 @@
-"""Which files make one measurement, and when it is finished; without any threads."""
+"""Which files make one measurement, and when it is complete; without threads."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def test_a_path_below_the_root() -> None:
 
 
 class Root:
-    """A folder with files, and what gathers them."""
+    """A folder with files, and its collector."""
 
     def __init__(
         self, folder: Path, *profiles: Profile, claims: MeasurementClaims | None = None, catch_up: float = 3600.0

@@ -1,4 +1,4 @@
-"""The journal of SciFly, on a disk that is killed, full, damaged."""
+"""The journal of SciFly, after kills, on a full disk, and damaged."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which proposal and sample a file is of."""
+"""Which proposal and sample a file belongs to."""
 
 from __future__ import annotations
 

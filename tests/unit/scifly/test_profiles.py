@@ -1,4 +1,4 @@
-"""Profiles of SciFly: what a person writes in jive, and which files it means."""
+"""Profiles of SciFly: what users write in jive, and which files it matches."""
 
 from __future__ import annotations
 

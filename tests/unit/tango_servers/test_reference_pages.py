@@ -1,4 +1,4 @@
-"""The pages on the devices name all that the devices have, and nothing else; their examples are right."""
+"""The pages on the devices list everything that the devices have, and nothing else; their examples are valid."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ OF_ANY_NAME = {"Config.<name>"}
 
 
 def named(page: str, section: str) -> set[str]:
-    """What the first column of the section's first table has."""
+    """The first column of the section's first table."""
     text = (DOCS / "reference" / page).read_text("utf-8")
     table = re.search(rf"^## {section}\n.*?\n((?:\|[^\n]*\n)+)", text, re.MULTILINE | re.DOTALL)
     assert table, f"{page} has no table in the section {section}"

@@ -1,4 +1,4 @@
-"""What a command of SciDog's answers is of one moment, though a property may be changed meanwhile."""
+"""The answer of a SciDog command is of one moment, even if a property is changed meanwhile."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from tango_servers.SciDog import SciDog
 
 
 def properties_named(name: str) -> SimpleNamespace:
-    """What the properties say when the one configuration has this name, and the unit of its one entry is that, too."""
+    """The properties if the only configuration has this name, which is also the unit of its only entry."""
     line = f"- {{name: Ring current, source: a/b/c/d, unit: {name}}}"
     settings = Settings(beamline="lab", configs={name: (line,)}, active_config=name, max_array_size=len(name))
     return SimpleNamespace(settings=settings, used=settings)
 
 
 class Changing:
-    """A SciDog whose properties are others at each look at them."""
+    """A SciDog whose properties change with each read."""
 
     _content = SciDog._content
 

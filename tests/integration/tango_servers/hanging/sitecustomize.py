@@ -1,7 +1,7 @@
-"""Python runs this first where its folder is on PYTHONPATH: a storage that hangs, as one over NFS does.
+"""Makes a storage hang like one over NFS. Python runs this at its start if the folder is on PYTHONPATH.
 
-While the file that SCIZOO_HANG names is there, calls for folders below the path that is written in it do not return.
-Beside it, in a file `.held`, are the names of the threads that wait so.
+While the file named by SCIZOO_HANG exists, calls for folders below the path in that file do not return. A file `.held`
+beside it has the names of the waiting threads.
 """
 
 import os

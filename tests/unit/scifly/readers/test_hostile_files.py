@@ -1,4 +1,4 @@
-"""Files that are cut off, damaged, huge, hostile, or no files at all: SciFly's readers say so, and nothing worse."""
+"""Truncated, damaged, huge or hostile files, and what is not a file: SciFly's readers report it, and nothing worse."""
 
 from __future__ import annotations
 
@@ -116,7 +116,7 @@ def test_any_name_has_a_stem(name: str, reader: str) -> None:
 
 @pytest.fixture
 def bounded(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
-    """A check of the memory that was taken since the test's begin. A busy machine has the time that it needs."""
+    """A check of the memory used since the test's start. A busy machine gets the time that it needs."""
     monkeypatch.setattr(readers, "READ_SECONDS", 3600.0)
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
@@ -127,7 +127,7 @@ def bounded(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
 
 
 def huge(path: Path, head: bytes, tail: bytes = b"", size: int = GIGABYTE) -> str:
-    """A file with a hole in its midst."""
+    """A file with a hole in the middle."""
     with path.open("wb") as file:
         file.write(head)
         file.truncate(size)
@@ -202,7 +202,7 @@ def test_reading_stops_at_the_deadline(tmp_path: Path, monkeypatch: pytest.Monke
 
 
 def test_lines_at_every_offset_in_a_block(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Blocks that end within a line end, a mark, a letter: the same is read."""
+    """The result does not change if blocks end within a line end, a mark, or a character."""
     text = ses_text(("Ag3d", "C1s"), slices=2).replace("User=AN", "User=Åsa").replace("\n", "\r\n")
     expected = header_of(tmp_path, "a.txt", text.encode())
     assert expected.complete
@@ -294,7 +294,7 @@ def test_a_zip_of_another_program(tmp_path: Path) -> None:
 @pytest.mark.parametrize("place", [4, 8, 12, 16, 20, 52])
 @pytest.mark.parametrize("size", [-1, -(2**31), 2**31 - 1])
 def test_wrong_sizes_in_a_wave(tmp_path: Path, place: int, size: int, bounded: Callable[[], None]) -> None:
-    """igor2 would read, and unpack, whatever the header says."""
+    """igor2 would read and unpack whatever the header declares."""
     damaged = bytearray(ses_wave())
     struct.pack_into("<i", damaged, place, size)
     header = header_of(tmp_path, "a.ibw", bytes(damaged))

@@ -1,4 +1,4 @@
-"""What SciFly reads of the files of SES and Prodigy: tests with files as those programs write them."""
+"""What SciFly reads in files of SES and Prodigy: tests with files like those of the programs."""
 
 from __future__ import annotations
 
@@ -538,6 +538,6 @@ def test_real_file_of_prodigy() -> None:
 
 
 def test_sections_of_a_note_may_be_repeated(tmp_path: Path) -> None:
-    """SES repeats the region's name; what comes first is told."""
+    """SES repeats the region's name; the first value is used."""
     text = ses_text().replace(info(second=1), info(second=1) + "Pass Energy=99\n")
     assert header_of(tmp_path, "a.txt", text).metadata["Region 1 Ag3d"]["Pass energy"] == ev(50)

@@ -1,4 +1,4 @@
-"""Asking what may hang, and who asks."""
+"""Calls that may hang, and the identification of clients."""
 
 from __future__ import annotations
 

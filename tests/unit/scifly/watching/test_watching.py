@@ -1,4 +1,4 @@
-"""The parts of watching: names, file systems, what the file server says, who writes."""
+"""The parts of watching: names, file systems, file states, writers."""
 
 from __future__ import annotations
 
@@ -164,7 +164,7 @@ def test_open_files_of_the_own_programs_are_found(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("old", "new"), [("one/a", "two/a"), ("two/b", "one/b")])
 def test_a_folder_that_is_first_seen_at_its_new_place_stays_subscribed(tmp_path: Path, old: str, new: str) -> None:
-    """A full look finds it there, under the watch that it had at the old place, which is given up then."""
+    """A full check finds it there, with the watch of the old place, which is dropped then."""
     for folder in ("one/a", "two/b"):
         (tmp_path / folder).mkdir(parents=True)
     file_system = FileSystem(threading.Event())

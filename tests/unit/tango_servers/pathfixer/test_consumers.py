@@ -1,4 +1,4 @@
-"""Handing the path on, look by look."""
+"""Sending the path to consumers, step by step."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tango_servers.pathfixer.consumers import TEMPLATE_FIELDS, Consumer, PathDis
 
 
 class Late:
-    """Stands for the proxy of a detector that shows nothing until `shows`, and answers while it is `up`."""
+    """Replaces the proxy of a detector that shows nothing until `shows`, and answers while it is `up`."""
 
     def __init__(self) -> None:
         self.value, self.shows, self.up = "", False, True

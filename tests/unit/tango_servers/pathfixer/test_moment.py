@@ -1,4 +1,4 @@
-"""What PathFixer shows together is of one moment, whatever it is just doing."""
+"""All values that PathFixer shows together are from the same moment, whatever it is doing."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class Office:
 
 
 class Desk:
-    """A PathFixer without Tango's device: what is shown is what `AttributePublisher` was told, with what is read."""
+    """A PathFixer without its Tango device: `shown` combines what was published with what is read."""
 
     for _name in ("_change_locked", "_replace", "_use", "_distribute", "_fields", "_publish"):
         locals()[_name] = getattr(pathfixer.PathFixer, _name)
@@ -91,7 +91,7 @@ class Desk:
 
     @property
     def shown(self) -> tuple[str, str, str, tuple[str, ...]] | None:
-        """The proposal that is read, the one in the Status, the State, and what is wrong; None if clients wait."""
+        """The proposal that is read, the one in the Status, the State, and the problems; None if clients wait."""
         if self.monitor._is_owned():  # type: ignore[attr-defined]
             return None
         state, status, values = self.published
@@ -109,12 +109,12 @@ def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Desk:
 
 
 def moments(seen: list[object]) -> list[object]:
-    """What was seen one after the other, but for what clients have to wait for."""
+    """The sequence of states that clients see, without those for which they must wait."""
     return [moment for moment, _ in groupby(one for one in seen if one is not None)]
 
 
 def test_state_and_status_belong_to_the_proposal_that_is_read(desk: Desk) -> None:
-    """Also while the database is told of it, and where the one before was not all right."""
+    """Also while the database is updated, and if the previous proposal had problems."""
     desk.write("20250001")
     desk._upkeep.update_report(
         storage="the storage is away", visit_waits="The visit becomes 20250311 when the scan has finished"

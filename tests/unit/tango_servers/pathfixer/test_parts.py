@@ -198,7 +198,7 @@ def test_without_a_door_there_is_no_scan() -> None:
 
 
 class Sardana:
-    """Stands for the proxies of Sardana's devices: a Door that runs a scan, its server and its MacroServer."""
+    """Replaces the proxies of Sardana's devices: a Door that runs a scan, its server and its MacroServer."""
 
     made: list[str]
     away: bool

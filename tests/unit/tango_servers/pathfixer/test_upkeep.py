@@ -1,4 +1,4 @@
-"""What PathFixer does by itself: the visit follows the date, but not while a scan runs."""
+"""What PathFixer does without a client: the visit follows the date, but not while a scan runs."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ PROPOSAL = Proposal("20250001", "Fibres", "cosaxs", group="root", visits=VISITS)
 
 
 class Office:
-    """Knows one proposal, while it is `up`."""
+    """An office with one proposal, while it is `up`."""
 
     def __init__(self) -> None:
         self.up = True
@@ -42,7 +42,7 @@ class Office:
 
 
 class Desk:
-    """A PathFixer without Tango: the day, the clock and the scans are the test's."""
+    """A PathFixer without Tango: the test sets the day, the clock and the scans."""
 
     def __init__(self, folder: Path, patch: pytest.MonkeyPatch) -> None:
         for category in ("visitors", "staff"):

@@ -1,4 +1,4 @@
-"""What a SciFly's properties say, and what is told of their mistakes."""
+"""The properties of a SciFly, and the reports of their mistakes."""
 
 from __future__ import annotations
 

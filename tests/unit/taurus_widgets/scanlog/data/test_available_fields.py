@@ -1,4 +1,4 @@
-"""What a catalogue has, out of its datasets."""
+"""The fields that a catalogue has, from its datasets."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def test_names_with_slashes_and_dots_keep_their_path() -> None:
     assert cols.column_of("/Machine %2F Ring 2.5").text(dataset) == "3 mA"
     assert "/Machine %2F Ring 2.5" in found
     assert cols.column_of("/flat").text(dataset) == "1"
-    # SciCat's metadataKeys writes the first of them as two parts; it is known better from the rows.
+    # SciCat's metadataKeys splits the first of them into two; the rows have it right.
     assert gathered([dataset]).with_keys(["Machine / Ring 2.5", "Other.deep.x"]).found.keys() - found.keys() == {
         "Other/deep/x"
     }

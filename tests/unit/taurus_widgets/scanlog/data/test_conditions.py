@@ -1,4 +1,4 @@
-"""What is typed to find datasets, and what is said of what cannot be understood."""
+"""Typed search conditions, and the errors for those that cannot be parsed."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def field(key: str) -> str:
 
 
 def mistake(text: str) -> tuple[str, str]:
-    """What is said, and the part of the text that it is said of."""
+    """The error, and the part of the text that it refers to."""
     with pytest.raises(ConditionError) as error:
         parse(text, KNOWN)
     return str(error.value), text[error.value.begin : error.value.end]

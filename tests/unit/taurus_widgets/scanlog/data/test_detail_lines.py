@@ -1,4 +1,4 @@
-"""All that is known of a dataset, line by line."""
+"""All fields and metadata of a dataset, line by line."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a Door tells, and the scans that are read out of it."""
+"""The events of a Door, and the scans that follow from them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What SciCat tells of the changes of a dataset, in each of its ways."""
+"""SciCat's reports of the changes of a dataset, in each of its forms."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def document(**changes: Any) -> dict[str, Any]:
 
 
 class Stub(SciCat):
-    """Answers one call as given. What a real server says is in SciCat's own tests (test/History.js)."""
+    """Returns the given answer to one call. Real answers are in SciCat's own tests (test/History.js)."""
 
     def __init__(self, answer: object) -> None:
         super().__init__("http://127.0.0.1:9")

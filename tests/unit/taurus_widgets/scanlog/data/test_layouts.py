@@ -1,4 +1,4 @@
-"""The file in which a user's columns are kept."""
+"""The file with a user's column layouts."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a query of the scan log becomes. That SciCat understands it is in tests/contract/test_scanlog_queries.py."""
+"""The SciCat form of a query. That SciCat accepts it is tested in tests/contract/test_scanlog_queries.py."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def test_which_queries_are_changeable() -> None:
 
 
 def test_no_text_looks_like_a_date_to_javascript() -> None:
-    """The real server makes a date of any text in a filter, but those in lists, that JavaScript takes for one."""
+    """The real server converts any text in a filter, except in lists, that JavaScript can parse as a date."""
     wanted = DatasetQuery(
         proposal="2025",
         text="lysozyme-3",
@@ -60,12 +60,12 @@ def test_no_text_looks_like_a_date_to_javascript() -> None:
         )
 
     texts = plain(where(wanted))
-    # A word after a number, or a number in brackets, is what it refuses.
+    # It refuses a word after a number, and a number in brackets.
     assert texts == ['"lysozyme-3" text', "sample [3]", "i"]
 
 
 def test_the_field_of_the_order_is_requested() -> None:
-    """SciCat sorts by nothing else; and MongoDB refuses a field within another."""
+    """SciCat sorts only by returned fields, and MongoDB refuses a field within another."""
     points = DatasetQuery(order="scientificMetadata.scan.points.value")
     assert with_order(["pid"], points) == ["pid", "scientificMetadata.scan.points"]
     for fields in (["scientificMetadata.scan.points"], ["scientificMetadata.scan"], ["pid", "scientificMetadata"]):

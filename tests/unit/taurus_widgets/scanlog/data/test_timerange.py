@@ -1,4 +1,4 @@
-"""Ranges of time as people choose them."""
+"""Ranges of time as users choose them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Into Elogy once, whatever is lost on the way. What both Elogys do is in tests/contract/test_elogy.py."""
+"""Exports into Elogy exactly once, whatever is lost on the way.
+
+Both Elogys are compared in tests/contract/test_elogy.py.
+"""
 
 from __future__ import annotations
 
@@ -56,7 +59,7 @@ def export(cell: str = "first", with_pictures: bool = False) -> ElogyExport:
 
 
 def once(method: str, ending: str, what: str, times: int = 1) -> Callable[[str, str], str]:
-    """A fault of the first calls of a kind."""
+    """A fault in the first calls of one kind."""
     left = [times]
 
     def fault(called: str, path: str) -> str:
@@ -294,6 +297,6 @@ class TestAnswers:
 
 @pytest.fixture
 def catalogue_page(running: RunningElogy, monkeypatch: pytest.MonkeyPatch) -> str:
-    """Another server, that answers everything with a page of its own."""
+    """Another server that answers every request with a page of its own."""
     monkeypatch.setattr("tests.servers.elogy.Handler._found", lambda self, body: {"message": "welcome"})
     return running.url

@@ -1,4 +1,4 @@
-"""Rows as files: what is in them, for whoever opens them."""
+"""Rows as files: their contents, for all programs that read them."""
 
 from __future__ import annotations
 
@@ -311,7 +311,7 @@ class TestSaving:
         real = saving.replacing(path)
 
         class Full(io.RawIOBase):
-            """A disk with room for so many bytes."""
+            """A disk with space for this number of bytes."""
 
             room = 20_000
 
