@@ -132,7 +132,7 @@ class WatchedTree:
         else:
             self.changed(folder, name, None)
 
-    def again(self, path: str, later: float) -> None:
+    def report_again(self, path: str, later: float) -> None:
         """Report this file again in `later` seconds, because it could not be processed."""
         folder, name = self._at(path)
         if folder is not None and name in folder.files:

@@ -304,7 +304,7 @@ class Watcher:
     def _try_again(self) -> None:
         """Retry what has failed."""
         for _ in range(len(self._again)):
-            self._tree.again(self._again[0].path, STAT_RETRY_SECONDS)
+            self._tree.report_again(self._again[0].path, STAT_RETRY_SECONDS)
             self._again.popleft()
         now = time.monotonic()
         if now >= self._next_retry:

@@ -1,4 +1,4 @@
-"""The recorder when all is wrong: no exception of ours may reach Sardana."""
+"""The recorder when everything fails: no exception of ours may reach Sardana."""
 
 from __future__ import annotations
 
@@ -107,7 +107,7 @@ def warm() -> Iterator[subprocess.Popen[str]]:
 
 
 class Scan(Protocol):
-    """What two scans in a row say at the Door, in a process of their own: the recorder is one for a process."""
+    """The warnings of two successive scans at the Door, in a process of their own: a process has one recorder."""
 
     def __call__(
         self,
@@ -123,7 +123,7 @@ class Scan(Protocol):
 
 @pytest.fixture
 def scan(warm: subprocess.Popen[str], tmp_path: Path) -> Scan:
-    # In the place of Python, where the companion is not asked for: it stays until the program hangs up.
+    # Replaces Python in tests without the companion: it runs until the program closes the pipe.
     idle = tmp_path / "python-idle"
     idle.write_text("#!/bin/sh\nexec cat > /dev/null\n")
     idle.chmod(0o700)
@@ -145,7 +145,7 @@ def scan(warm: subprocess.Popen[str], tmp_path: Path) -> Scan:
 
 
 def _run(warm: subprocess.Popen[str], folder: Path, program: str, python: str = sys.executable) -> str:
-    """What it prints; it has ended then."""
+    """Run the scans to the end of the process, and return its output."""
     out, errors = folder / "out", folder / "errors"
     asked = {"out": str(out), "errors": str(errors), "state": str(folder / "state"), "python": python}
     assert warm.stdin is not None
@@ -178,13 +178,13 @@ def test_a_malformed_environment_is_reported_at_the_door(scan: Scan) -> None:
 
 def test_without_a_tango_database_a_scan_waits_in_the_spool(scan: Scan, tmp_path: Path) -> None:
     scan(companion=True)
-    (left,) = _left_open(tmp_path)  # both scans have the same number and start: they are one
+    (left,) = _left_open(tmp_path)  # both scans have the same number and start, so they are one dataset
     assert left.record.ending is not None
     assert (left.record.ending["status"], left.record.ending["points"]) == ("completed", 1)
 
 
 def test_a_scan_that_another_recorder_broke_is_ended_by_the_next_one(scan: Scan, tmp_path: Path) -> None:
-    """Sardana calls no recorder's end when one raises at the start."""
+    """Sardana calls no recorder's end if one raises an exception at the start."""
     begun = f"{{name: value for name, value in {COUNTED}.items() if name != 'endstatus'}}"
     scan("import itertools; number = itertools.count()", environment=begun, end="pass")
     first, second = _left_open(tmp_path)
@@ -203,7 +203,7 @@ STOPPED = """
 
 
 def test_ctrl_c_while_a_scan_starts_loses_no_dataset(scan: Scan, tmp_path: Path) -> None:
-    """All methods of a macro raise then; the constructor has asked before what the begin needs."""
+    """All methods of a macro raise then, so the constructor reads what the start needs."""
     scan(between=STOPPED.strip())
     (left,) = _left_open(tmp_path)
     assert left.record.given["datasetName"] == "ascan"
@@ -221,11 +221,11 @@ def test_ctrl_c_while_a_scan_starts_loses_no_dataset(scan: Scan, tmp_path: Path)
 def test_a_mistake_in_the_options_is_reported_at_the_door(scan: Scan, tmp_path: Path, given: str, says: str) -> None:
     assert scan(option=f"macro.environment['SciFish'] = {given}").count(says) == 2
     (left,) = _left_open(tmp_path)
-    assert left.record.ending is not None  # the scan is recorded all the same
+    assert left.record.ending is not None  # the scan is still recorded
 
 
 def test_a_recorder_that_is_switched_off_records_nothing(scan: Scan, tmp_path: Path) -> None:
-    """Its process has a spool all the same, to end what a crash left open; without a database, a dataset would stay."""
+    """Its process still has a spool, to end what a crash left open; without a database, a dataset would stay open."""
     assert scan(option="macro.environment['SciFish'] = {'enabled': False}", companion=True) == "[]\n"
     assert eventually(lambda: _files(tmp_path) == [])
 
@@ -301,7 +301,7 @@ ABORTED = """
 
 
 def test_an_abort_while_a_scan_starts_ends_its_dataset(scan: Scan, tmp_path: Path) -> None:
-    """It is raised in the midst of anything; Sardana then calls no recorder's end."""
+    """It may be raised anywhere; Sardana then calls no recorder's end."""
     scan(between=ABORTED.strip(), option="macro.environment['SciFish'] = {'plto': 1}")
     (left,) = _left_open(tmp_path)
     assert left.record.ending is not None
@@ -310,7 +310,7 @@ def test_an_abort_while_a_scan_starts_ends_its_dataset(scan: Scan, tmp_path: Pat
 
 @pytest.mark.parametrize(("aborted", "status"), [(True, "aborted"), (False, "failed")])
 def test_an_error_caused_by_an_abort_is_an_abort(scan: Scan, tmp_path: Path, aborted: bool, status: str) -> None:
-    """A motion that the abort ends is an error of the scan, where that is faster than Sardana's exception."""
+    """The end of an aborted motion is an error of the scan if it comes before Sardana's exception."""
     option = f"macro._executor = types.SimpleNamespace(_aborted={aborted}, _macro_stack=[macro])"
     scan(environment={**ENVIRONMENT, "endstatus": 3}, option=option)
     (left,) = _left_open(tmp_path)
@@ -435,7 +435,7 @@ def test_a_scan_in_the_hook_of_another_leaves_that_one_open(scan: Scan, tmp_path
 
 
 def _left_open(tmp_path: Path) -> list[OpenDataset]:
-    # Its companion leaves when it sees that the program is gone.
+    # Its companion exits when it sees that the program is gone.
     left: list[Spool] = []
     assert eventually(lambda: bool(left.extend(orphans(tmp_path / "state" / "scifish" / "spool")) or left))
     (spool,) = left

@@ -1,4 +1,4 @@
-"""docs/reference/user-office.md: its examples are loaded and do what the page says."""
+"""docs/reference/user-office.md: its examples are loaded, and do what the page describes."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ EXAMPLES = {text.splitlines()[0].removeprefix("# "): text for text in blocks("ya
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """With all the examples as files, and their tokens."""
+    """A folder with all the examples as files, and their tokens."""
     for name, text in EXAMPLES.items():
         (tmp_path / name).write_text(text)
         for token in re.findall(r"^token_file: (\S+)", text, re.MULTILINE):

@@ -1,4 +1,4 @@
-"""Making folders: the modes asked for, in whatever umask, and never through a link."""
+"""Making folders: the requested modes with any umask, and never through a link."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ MODES = {
 
 @pytest.fixture
 def layout(tmp_path: Path) -> Layout:
-    """With the beamline's own folder, which is never made by us."""
+    """A layout with the beamline's folder, which this project never makes."""
     made = Layout(tmp_path)
     made.beamline(PLACE).mkdir(parents=True)
     return made
@@ -286,7 +286,7 @@ def test_no_descriptor_is_left_open(layout: Layout, monkeypatch: pytest.MonkeyPa
 
 
 def open_below(folder: Path) -> list[str]:
-    """What this process has open there; elsewhere other threads may open and close something at any time."""
+    """The open files of this process below the folder; other threads may use other files at any time."""
     found = []
     for name in os.listdir("/proc/self/fd"):
         with contextlib.suppress(FileNotFoundError):  # closed in the meantime

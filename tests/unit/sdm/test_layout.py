@@ -1,4 +1,4 @@
-"""Where data lies, and which names may become part of a path."""
+"""Where data is stored, and which names may become part of a path."""
 
 from __future__ import annotations
 

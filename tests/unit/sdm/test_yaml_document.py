@@ -1,4 +1,4 @@
-"""YAML files as dataclasses: what a mistake says, and what it does not show."""
+"""YAML files as dataclasses: what an error message contains, and what it must not show."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from sdm.yaml_document import (
 
 
 class WrongFile(Exception):
-    """Of these tests."""
+    """The error of these tests."""
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""The embedded catalogue when it is told to fail: what a client sees, and what was done all the same."""
+"""The embedded catalogue with faults: what a client sees, and what was done in spite of it."""
 
 from __future__ import annotations
 
@@ -39,14 +39,14 @@ def api(catalogue: Catalogue) -> Iterator[Api]:
 
 @pytest.fixture
 def fail(catalogue: Catalogue, api: Api) -> Iterator[Callable[..., None]]:
-    """Tells the catalogue its rules."""
+    """Sets the catalogue's rules."""
 
     def tell(*rules: dict) -> None:
         answer = api.call("PUT", "/embedded/faults", list(rules))
         assert answer.status_code == 200, answer.text
 
     yield tell
-    if api.call("DELETE", "/embedded/faults").status_code == 403:  # the test has voided its token
+    if api.call("DELETE", "/embedded/faults").status_code == 403:  # the test has invalidated its token
         with Api(catalogue.url, INGESTOR) as again:
             again.call("DELETE", "/embedded/faults")
 
@@ -154,7 +154,7 @@ def test_only_an_administrator_may_make_it_fail(catalogue) -> None:
 
 
 def test_only_this_machine_may_make_it_fail(catalogue, api) -> None:
-    # What a proxy on this machine says of who asks.
+    # The headers in which a proxy on this machine names its client.
     answer = api.call("DELETE", "/embedded/faults", headers={"X-Forwarded-For": "192.0.2.1"})
     assert answer.status_code == 403
 

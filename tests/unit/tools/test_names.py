@@ -23,7 +23,7 @@ PACKAGES = [
 
 
 def places_of(names: Callable[[ast.stmt], Iterator[str]]) -> dict[str, list[str]]:
-    """The files that define each name, of the names that several do."""
+    """The names that several files define, each with these files."""
     places: dict[str, list[str]] = defaultdict(list)
     for package in PACKAGES:
         for file in sorted((ROOT / package).rglob("*.py")):
@@ -40,7 +40,7 @@ def classes(node: ast.stmt) -> Iterator[str]:
 
 
 def constants(node: ast.stmt) -> Iterator[str]:
-    """Public ones. A type variable of one letter is the business of its module."""
+    """The public constants. A type variable of one letter concerns only its module."""
     targets = node.targets if isinstance(node, ast.Assign) else [node.target] if isinstance(node, ast.AnnAssign) else []
     for target in targets:
         if isinstance(target, ast.Name) and target.id.isupper() and len(target.id) > 1 and target.id[0] != "_":
@@ -52,5 +52,5 @@ def test_no_two_classes_have_the_same_name() -> None:
 
 
 def test_no_two_constants_have_the_same_name() -> None:
-    """What is the same is imported; what is not says of what it is."""
+    """Equal constants are imported; different ones name their subject."""
     assert places_of(constants) == {}

@@ -1,4 +1,4 @@
-"""The tests' own Sardana: one that a test has spoilt is started anew, once, and that is said."""
+"""The tests' own Sardana: one that a test has left broken is restarted once, and that is reported."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The soak's own judgement: each thing that must not be is found, and nothing else."""
+"""The verdict of the soak test: every violation is found, and nothing else."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ PLAN = make_plan(1500, 3, "t")
 
 
 def perfect(plan: Plan = PLAN) -> Found:
-    """What a SciCow without a mistake leaves behind."""
+    """What a SciCow without errors leaves behind."""
     datasets, blocks, attachments = [], [], {}
     for uuid, expected in plan.datasets.items():
         pid = f"scizoo/{uuid}"

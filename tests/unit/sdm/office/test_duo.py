@@ -1,4 +1,4 @@
-"""DUO over REST, asked as a real server: what it says, and all the ways in which it does not."""
+"""DUO over REST, with a real HTTP server: its answers, and all ways in which it fails to answer."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def server() -> Iterator[UserOffice]:
 
 @pytest.fixture
 def duo(server: UserOffice) -> UserOffice:
-    """With one proposal."""
+    """A DUO with one proposal."""
     server.answers.clear()
     server.asked.clear()
     server.says(ONE, DUO_PROPOSAL)
@@ -333,7 +333,7 @@ def test_with_a_wrong_url_nothing_is_forgotten(
 ) -> None:
     memory = tmp_path / "memory.json"
     RememberingOffice(office, memory).proposal("20250001")
-    duo.answers.clear()  # the server says 404 in JSON to all, as a framework does
+    duo.answers.clear()  # the server answers every request with 404 in JSON, like a web framework
     with pytest.raises(UnknownProposal, match="the office had it"):
         RememberingOffice(office, memory).proposal("20250001")
     duo.does(ONE, html(502))
@@ -358,7 +358,7 @@ def test_an_unencrypted_token_is_warned_about_once(
     assert len(messages) == warned
     assert all(str(token_file) in text and "unencrypted" in text and TOKEN not in text for text in messages)
     file.write_text(f"url: {url}\n")
-    office_from(f"duo:{file}")  # without a token there is nothing to be read
+    office_from(f"duo:{file}")  # without a token there is nothing to read
     assert len(caplog.records) == warned
 
 
@@ -415,7 +415,7 @@ def test_a_redirect_does_not_take_the_token_along(office: Office, duo: UserOffic
 
 
 class Held:
-    """An answer that is not over before its release; `in_drops`, never silent for long."""
+    """An answer that does not end before its release; with `in_drops`, in small pieces without long pauses."""
 
     def __init__(self, in_drops: bool) -> None:
         self._in_drops = in_drops
@@ -457,7 +457,7 @@ def test_a_hanging_office_is_not_asked_repeatedly(
     go_on = threading.Event()
 
     def hangs(self: RestClient, url: str, *_: object) -> None:
-        """As a name server does that is silent: no time-out of a connection ends it."""
+        """Like a silent name server: no time-out of a connection ends it."""
         asked.append(url)
         go_on.wait()
         raise OSError("it was away")

@@ -1,4 +1,4 @@
-"""An office's JSON as proposals: whatever it is, a proposal or an error comes of it."""
+"""An office's JSON as proposals: any JSON gives a proposal or an error."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ def test_paths_into_an_answer(path: str, found: list[Any]) -> None:
         "d": [{"e": 3}, {"e": 4}, {}],
         "f": None,
         "i": [[{"j": 5}], [{"j": 6}]],
-        "k": [],  # as PHP writes an object without fields
+        "k": [],  # PHP's form of an object without fields
     }
     assert AnswerPath(path).values(answer) == found
 

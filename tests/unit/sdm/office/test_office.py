@@ -1,4 +1,4 @@
-"""What the user office says: a YAML file, and what is remembered of it."""
+"""The user office as a YAML file, and the stored answers of an office."""
 
 from __future__ import annotations
 
@@ -260,7 +260,7 @@ def test_an_office_is_named_by_its_address(file: Path) -> None:
 
 
 class FakeOffice:
-    """Answers, or is down."""
+    """An office that answers, or is down."""
 
     def __init__(self, name: str = "the office") -> None:
         self.name = name
@@ -328,13 +328,13 @@ def test_a_proposal_missing_at_the_office_is_unknown_but_stays_stored(memory: Pa
     assert [one.trouble for one in office.proposals("cosaxs")] == [kept.trouble]
     fake.trouble = None
     fake.known["1"] = replace(gone, samples=())
-    office.proposals("cosaxs")  # says less, and that it is there again
+    office.proposals("cosaxs")  # it has fewer fields, but shows that the proposal exists again
     fake.trouble = OfficeUnavailable("down")
     assert (office.proposal("1").trouble, office.proposal("1").samples) == ("down", ("a",))
 
 
 def _remember(memory: Path, number: int) -> None:
-    sdm.office.cache.LOCK_WAIT_SECONDS = PATIENCE  # of this process alone
+    sdm.office.cache.LOCK_WAIT_SECONDS = PATIENCE  # for this process only
     fake = FakeOffice()
     office = RememberingOffice(fake, memory)
     for turn in range(20):
