@@ -551,7 +551,7 @@ def test_a_file_that_could_not_be_processed_is_reported_again(
     watched = watch(str(root), bool, lambda path: SETTLE, take, method, interval=INTERVAL)  # type: ignore[arg-type]
     watched.start()
     (root / "Ag.txt").write_bytes(PIECE)
-    wait_until(lambda: "could not be taken" in watched.trouble, lambda: watched.trouble)
+    wait_until(lambda: "could not be processed" in watched.trouble, lambda: watched.trouble)
     wait_until(lambda: len(given) == 2 and not watched.trouble, lambda: (given, watched.trouble))
     watched.stop()
     assert "no room" in caplog.text

@@ -481,7 +481,7 @@ def test_files_written_while_it_was_stopped_are_recorded_unless_they_are_too_old
     lab.write("Ag_0002.txt")
     fly_service = lab.follow(catch_up=3600.0, fresh=0.0)
     found = lab.wait_for("Ag_0002")
-    assert any("attributes of then are not known" in warning for warning in found["warnings"])
+    assert any("the Tango attributes were not read" in warning for warning in found["warnings"])
     lab.wait_for("Ag_0001")
     assert len(lab.all()) == 2
     fly_service.stop()
