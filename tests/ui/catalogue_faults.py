@@ -24,7 +24,7 @@ def need_faults(catalogue: Catalogue) -> None:
 
 @contextmanager
 def failing(catalogue: Catalogue, *rules: dict[str, Any]) -> Iterator[None]:
-    """Within this context, the catalogue has these faults (docs/reference/embedded-faults.md). May skip: `need_faults`."""
+    """Within this context, the catalogue has these faults (docs/reference/embedded-faults.md). May skip."""
     need_faults(catalogue)
     scicat = SciCat(catalogue.url, INGESTOR.username, INGESTOR.password, timeout=PATIENCE)
     scicat.login()
