@@ -29,13 +29,20 @@ def firing(metrics: Metrics | None, before: Metrics | None = None) -> set[str]:
 def _is_true(expression: str, metrics: Metrics | None, before: Metrics) -> bool:
     if expression == 'absent(up{job="scicow"} == 1)':
         return metrics is None
+    return any(_part_is_true(part, metrics or {}, before) for part in expression.split(" or "))
+
+
+def _part_is_true(part: str, metrics: Metrics, before: Metrics) -> bool:
     found = re.fullmatch(
-        r"(?:max|sum)(?: by \(topic\))? ?\((?:(increase)\()?(\w+)(?:\[\w+\]\))?\) (>|==) (\d+)", expression
+        r"(?:max|sum)(?: by \(topic\))? ?\((increase\()?(\w+)(?:\[\w+\]\))?( unless \2 offset \w+)?\) (>|==) (\d+)",
+        part,
     )
-    assert found, f"this kind of rule is not known here: {expression}"
-    increase, name, how, bound = found.groups()
-    values = {topic: value for (metric, topic), value in (metrics or {}).items() if metric == name}
+    assert found, f"this kind of rule is not known here: {part}"
+    increase, name, new, how, bound = found.groups()
+    values = {topic: value for (metric, topic), value in metrics.items() if metric == name}
     if increase:
         # A series that is new has no increase for Prometheus, until it has grown.
         values = {topic: value - before.get((name, topic), value) for topic, value in values.items()}
+    if new:
+        values = {topic: value for topic, value in values.items() if (name, topic) not in before}
     return any(value > float(bound) if how == ">" else value == float(bound) for value in values.values())

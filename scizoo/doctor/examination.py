@@ -28,6 +28,9 @@ REPORTED_DISTRIBUTIONS = (DISTRIBUTION, "pytango", "sardana", "taurus", "conflue
 """Distributions whose versions a support asks for."""
 
 
+NO_SECRETS = "not shown: the files that have passwords could not be read, so a text might have one ({!r})"
+
+
 @dataclass(frozen=True)
 class Check:
     """Makes the reports of these parts, in this order."""
@@ -59,7 +62,10 @@ def examine(timeout: float, scicow: Path | None) -> BeamlineReport:
             parts += [_failed(part, answer, timeout) for part in check.parts]
         else:
             parts += answer
-    return BeamlineReport(_about(), tuple(parts), () if isinstance(secrets, Exception) else tuple(secrets))
+    if isinstance(secrets, Exception):  # the texts may have secrets that are not known here
+        parts = [PartReport(part.part, part.state, NO_SECRETS.format(secrets)) for part in parts]
+        secrets = ()
+    return BeamlineReport(_about(), tuple(parts), tuple(secrets))
 
 
 def _failed(part: str, error: Exception, timeout: float) -> PartReport:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 
 from scifish.settings import Settings, SettingsError
@@ -42,6 +43,9 @@ def _of_scicow(path: Path) -> set[str]:
         return set()
     try:
         settings = load(path)
-        return {str(settings.scicat.password)} | _in(settings.kafka.librdkafka())
     except SciCowSettingsError:
-        return set()
+        return set()  # what cannot be read is not shown either
+    found = {str(settings.scicat.password)}
+    with suppress(SciCowSettingsError):
+        found |= _in(settings.kafka.librdkafka())
+    return found

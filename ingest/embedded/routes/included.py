@@ -57,6 +57,7 @@ def _blocks(held: CatalogueContext, who: CatalogueAccount | None, dataset: Json)
 
 
 def _attachments(held: CatalogueContext, _who: CatalogueAccount | None, dataset: Json) -> list[Json]:
+    # SciCat's own rule: who may read a dataset may read its attachments (`datasets-access.service.ts`).
     return list(map(attachment_of_v4, of_dataset(held, ATTACHMENTS, dataset["pid"])))
 
 

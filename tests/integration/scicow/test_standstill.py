@@ -213,6 +213,7 @@ def test_what_was_deleted_while_scicow_was_away_is_counted_and_said_until_somebo
     letters = json.loads(site.ran("dead-letters", "list", "--json").stdout)
     assert {"SciCowDeadLetters"} <= site.alerts()
     assert "SciCowLost" in site.alerts({("scicow_messages_lost_total", site.topic): 0.0})
+    assert "SciCowLost" in site.alerts()  # also as the counter's first value
     assert "Dead letters" in site.status()
     code, text = site.audit()
     assert (code, "20 messages" in text or text.count("deleted by Kafka") >= 2) == (1, True)

@@ -58,3 +58,5 @@ def test_the_alerts_of_the_page_are_understood() -> None:
     assert firing({**well, ("scicow_held", ""): 1.0}, well) == {"SciCowHeld"}
     assert firing({**well, ("scicow_messages_lost_total", "t"): 3.0}, well) == {"SciCowLost"}
     assert firing({**well, ("scicow_lag_seconds", "t"): 601.0}, well) == {"SciCowBehind"}
+    new = {name: value for name, value in well.items() if name[0] != "scicow_messages_lost_total"}
+    assert firing(well, new) == {"SciCowLost"}

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from scifish.settings import Settings
+from scizoo.doctor import examination
 from scizoo.doctor.kafka_parts import topic_problems
 from scizoo.doctor.report import NOT_CHECKED, OK, WRONG, BeamlineReport, PartReport, as_json, as_text
 from scizoo.doctor.secrets import secrets_of
@@ -79,3 +80,17 @@ def test_secrets_are_those_of_the_environment_and_of_the_files(tmp_path: Path, m
 )
 def test_which_settings_of_a_topic_are_wrong(setting: str, value: str, is_wrong: bool) -> None:
     assert set(topic_problems({setting: value})) == ({setting} if is_wrong else set())
+
+
+def test_no_text_is_shown_where_the_secrets_are_not_known(monkeypatch: pytest.MonkeyPatch) -> None:
+    def hang_on_disk(*_: object) -> tuple[str, ...]:
+        raise TimeoutError("no answer")
+
+    monkeypatch.setenv("TANGO_HOST", "localhost:1")  # nothing listens there
+    monkeypatch.setattr(examination, "secrets_of", hang_on_disk)
+    found = examination.examine(5.0, None)
+    assert found.parts
+    for part in found.parts:
+        assert part.text.startswith("not shown: the files that have passwords could not be read")
+        assert not part.advice
+        assert not part.facts
