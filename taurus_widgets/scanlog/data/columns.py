@@ -33,6 +33,9 @@ MAX_STARS = 3
 PROVISIONAL = "provisional"
 """A key of datasets that are not in the catalogue yet, but were reported by a Door."""
 
+END_REPORTED = "end_reported"
+"""A key of datasets that still run in the catalogue, but whose end was reported by a Door."""
+
 NOT_READ = "not read"
 """In place of a value that could not be read, where there is no room for the reason."""
 
@@ -289,11 +292,13 @@ def with_end(dataset: Json, ended: Json) -> Json:
     metadata = dataset["scientificMetadata"]
     scan = {**metadata["scan"], "status": ended["scientificMetadata"]["scan"]["status"]}
     end = {"endTime": ended["endTime"]} if "endTime" in ended else {}
-    return {**dataset, **end, "scientificMetadata": {**metadata, "scan": scan}}
+    return {**dataset, **end, "scientificMetadata": {**metadata, "scan": scan}, END_REPORTED: True}
 
 
 def status_tip(dataset: Json) -> str:
-    return ", ".join(filter(None, [status(dataset), "not in the catalogue yet" if dataset.get(PROVISIONAL) else ""]))
+    missing = "not in the catalogue yet" if dataset.get(PROVISIONAL) else ""
+    missing = missing or ("its end is not in the catalogue yet" if dataset.get(END_REPORTED) else "")
+    return ", ".join(filter(None, [status(dataset), missing]))
 
 
 def title(dataset: Json) -> str:

@@ -201,7 +201,8 @@ class ScanModel(Qt.QAbstractTableModel):
         """
         pid = dataset["pid"]
         known = self._loaded(pid)
-        if cols.status(dataset) != "running" and (known is None or cols.status(known) == "running"):
+        # "" is the end of a scan whose outcome the Door has not reported: then the catalogue knows it first.
+        if cols.status(dataset) not in ("running", "") and (known is None or cols.status(known) == "running"):
             self._ended[pid] = dataset
         if known is not None and not known.get(PROVISIONAL):
             return
