@@ -227,6 +227,7 @@ def test_what_was_deleted_while_scicow_was_away_is_counted_and_said_until_somebo
     assert site.audit()[0] == 0
 
 
+@pytest.mark.long
 def test_what_is_deleted_while_scicat_is_away_is_counted_to_the_message(site: Site, tmp_path: Path) -> None:
     port = free_ports(1)[0]
     site.catalogue = start_catalogue(site.processes, tmp_path / "own", port=port, name="scicat-1")
@@ -247,6 +248,7 @@ def test_what_is_deleted_while_scicat_is_away_is_counted_to_the_message(site: Si
     assert eventually(lambda: "Dead letters" in site.status())
 
 
+@pytest.mark.long
 def test_a_partition_that_is_emptied_unread_is_counted_without_a_further_message(site: Site) -> None:
     make_topic(site.bootstrap, site.topic)
     process = site.start()
@@ -276,6 +278,7 @@ def test_a_topic_that_is_made_again_is_read_from_its_beginning(site: Site) -> No
     assert eventually(lambda: site.ran("dead-letters", "drop", "--all", "--yes").returncode == 0 and not site.status())
 
 
+@pytest.mark.long
 def test_what_was_read_of_a_topic_that_is_deleted_is_not_lost(site: Site, tmp_path: Path) -> None:
     port = free_ports(1)[0]
     site.catalogue = start_catalogue(site.processes, tmp_path / "own", port=port, name="scicat-1")
@@ -314,6 +317,7 @@ def test_an_offset_that_was_committed_in_another_topic_of_this_name_is_not_used(
     assert eventually(lambda: site.count() == 10)
 
 
+@pytest.mark.long
 def test_more_partitions_are_read_as_they_come(site: Site) -> None:
     make_topic(site.bootstrap, site.topic)
     site.start()
@@ -384,6 +388,7 @@ def test_a_scicow_that_is_gone_or_stopped_is_said(site: Site) -> None:
     assert firing(None) == {"SciCowAway"}
 
 
+@pytest.mark.long
 def test_a_topic_that_may_not_be_read_is_said(secured: Site) -> None:
     secured.start()
     secured.send(1)

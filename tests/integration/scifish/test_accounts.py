@@ -58,8 +58,14 @@ def run(tmp_path: Path) -> Run:
     return as_nobody
 
 
-@pytest.mark.parametrize("umask", ["022", "077"])
-@pytest.mark.parametrize("home", [None, "", "/nonexistent", "/usr", "relative"])
+@pytest.mark.parametrize(
+    ("home", "umask"),
+    [
+        (None, "022"),
+        ("/usr", "077"),
+        *(pytest.param(home, "077", marks=pytest.mark.long) for home in (None, "", "/nonexistent", "relative")),
+    ],
+)
 def test_the_folder_that_is_set_has_the_spool(run: Run, tmp_path: Path, home: str | None, umask: str) -> None:
     environment = {} if home is None else {"HOME": home}
     done = run(sys.executable, "-c", PROGRAM, umask, **environment)
@@ -73,8 +79,13 @@ def test_the_folder_that_is_set_has_the_spool(run: Run, tmp_path: Path, home: st
     assert not [path for path in tmp_path.iterdir() if path.name not in ("spool", "scifish.yaml")]
 
 
-@pytest.mark.parametrize("command", [["status"], ["list"], ["list", "--json"], ["flush", "--timeout", "0"]])
-@pytest.mark.parametrize("settings", ["", "~/scifish.yaml", "/nonexistent/scifish.yaml"])
+@pytest.mark.parametrize(
+    ("command", "settings"),
+    [
+        *((["status"], settings) for settings in ("", "~/scifish.yaml", "/nonexistent/scifish.yaml")),
+        *((command, "") for command in (["list"], ["list", "--json"], ["flush", "--timeout", "0"])),
+    ],
+)
 def test_the_command_ends_with_a_sentence(run: Run, command: list[str], settings: str) -> None:
     done = run(SCIFISH, *command, SCIFISH_CONFIG=settings)
     assert "Traceback" not in done.stderr

@@ -153,7 +153,7 @@ def test_a_server_of_another_version_while_events_report_changes(versions: Versi
     assert look(by_events, versions) == ("pm", "Al")
 
 
-@pytest.mark.parametrize("command", ["DevRestart", "RestartServer"])
+@pytest.mark.parametrize("command", ["DevRestart", pytest.param("RestartServer", marks=pytest.mark.long)])
 def test_a_device_that_is_made_again_in_its_server(versions: Versions, by_events: Reader, command: str) -> None:
     versions.stack.db.put_device_attribute_property(DEVICE, {"Position": {"unit": ["um"]}})
     admin = tango.DeviceProxy(versions.stack.name(f"dserver/{SERVER.lower()}"))

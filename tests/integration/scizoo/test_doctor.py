@@ -208,17 +208,24 @@ def broken(beamline: Beamline, what: str) -> Iterator[None]:
             "Path consumers",
             ["nobody is given", f"{{device: {MACROSERVER}, environment: ScanDir}}"],
         ),
-        ("consumer", "Path consumers", ["b311a-o/opt/mono-01, NoSuchAttribute: refused"]),
-        ("line", "SciDog", ["saxs, line 3", "surce"]),
+        pytest.param(
+            "consumer", "Path consumers", ["b311a-o/opt/mono-01, NoSuchAttribute: refused"], marks=pytest.mark.long
+        ),
+        pytest.param("line", "SciDog", ["saxs, line 3", "surce"], marks=pytest.mark.long),
         ("attribute", "Snapshot", ["2 of 3 attributes", f"{DEAD_DEVICE.name}/Current1: "]),
-        ("kafka address", "Kafka", [f"KafkaBootstrapServers of {SCIDOG} is empty"]),
-        ("kafka address beside a file", "Kafka", ["KafkaBootstrapServers", "no bootstrap.servers either"]),
+        pytest.param("kafka address", "Kafka", [f"KafkaBootstrapServers of {SCIDOG} is empty"], marks=pytest.mark.long),
+        pytest.param(
+            "kafka address beside a file",
+            "Kafka",
+            ["KafkaBootstrapServers", "no bootstrap.servers either"],
+            marks=pytest.mark.long,
+        ),
         ("kafka away", "Kafka", ["127.0.0.1:9 does not answer", "metadata waits on disk"]),
-        ("kafka hangs", "Kafka", ["does not answer"]),
-        ("kafka file", "Kafka", ["can be read by other accounts", "chmod 600"]),
+        pytest.param("kafka hangs", "Kafka", ["does not answer"], marks=pytest.mark.long),
+        pytest.param("kafka file", "Kafka", ["can be read by other accounts", "chmod 600"], marks=pytest.mark.long),
         ("pathfixer hangs", "PathFixer", [PATHFIXER]),
-        ("scidog hangs", "SciDog", [SCIDOG]),
-        ("sardana hangs", "Sardana", [MACROSERVER]),
+        pytest.param("scidog hangs", "SciDog", [SCIDOG], marks=pytest.mark.long),
+        pytest.param("sardana hangs", "Sardana", [MACROSERVER], marks=pytest.mark.long),
     ],
 )
 def test_what_is_wrong_is_named_with_what_to_do(beamline: Beamline, what: str, part: str, sentences: list[str]) -> None:
@@ -345,6 +352,7 @@ def test_an_account_without_a_name_a_home_or_rights(beamline: Beamline) -> None:
         assert found["parts"][part]["state"] == "ok", found["parts"][part]
 
 
+@pytest.mark.long
 def test_settings_of_a_file_without_a_tango_database(beamline: Beamline, tmp_path: Path) -> None:
     file = tmp_path / "scifish.yaml"
     file.write_text(f"Beamline: lab\nKafkaBootstrapServers: {beamline.kafka.bootstrap}\n")
@@ -386,6 +394,7 @@ def test_the_database_hangs_or_is_away(beamline: Beamline) -> None:
     assert "Databaseds" in seen["Tango database"]
 
 
+@pytest.mark.long
 def test_a_last_good_setting_is_used_while_the_database_is_away(beamline: Beamline, tmp_path: Path) -> None:
     env = {"XDG_STATE_HOME": str(tmp_path), "TANGO_HOST": "127.0.0.1:9"}
     with pytest.MonkeyPatch.context() as patch:
