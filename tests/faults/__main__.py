@@ -24,6 +24,7 @@ def main() -> int:
     parser.add_argument("--datasets", type=int, default=3000, help="at least so many datasets of SciFish (3000)")
     parser.add_argument("--minutes", type=float, default=0.0, help="for at least so long (0)")
     parser.add_argument("--seed", type=int, default=None, help="the same faults in the same order (by chance)")
+    parser.add_argument("--without", action="append", default=[], metavar="FAULT", help="leave this one out (none)")
     parser.add_argument("--figures", type=Path, default=ROOT / "build" / "faults.json", help="where the figures go")
     parser.add_argument("--folder", type=Path, help="for state and logs; kept (one in the temporary folder)")
     options = parser.parse_args()
@@ -37,7 +38,7 @@ def main() -> int:
     seed = secrets.randbelow(10**6) if options.seed is None else options.seed
     folder = options.folder or Path(tempfile.mkdtemp(prefix="scifish-faults-"))
     folder.mkdir(parents=True, exist_ok=True)
-    run = Run(folder.resolve(), Wanted(options.scans, options.datasets, options.minutes), seed)
+    run = Run(folder.resolve(), Wanted(options.scans, options.datasets, options.minutes, tuple(options.without)), seed)
     run.note(f"seed {seed}, everything is in {folder}")
     try:
         outcome = run.run()

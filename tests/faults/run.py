@@ -46,6 +46,8 @@ class Wanted:
     scans: int
     datasets: int
     minutes: float = 0.0
+    without: tuple[str, ...] = ()
+    """Names of faults that are left out."""
 
 
 @dataclass
@@ -89,6 +91,10 @@ class Run:
             system.start()
             scans = Scans(lambda: system.door, system.stack.ledgers, self.seed, self.note)
             faults, skipped = all_faults(system, random.Random(self.seed))
+            if unknown := set(self.wanted.without) - {fault.name for fault in faults}:
+                raise ValueError(f"there is no fault {', '.join(sorted(unknown))}")
+            faults = [fault for fault in faults if fault.name not in self.wanted.without]
+            skipped += [f"{name}: left out by --without" for name in self.wanted.without]
             for line in skipped:
                 self.note(f"NOT TESTED here: {line}")
             watch = Watch(system, self.note)
