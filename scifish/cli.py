@@ -12,6 +12,7 @@ import socket
 import sqlite3
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TextIO
 
@@ -23,7 +24,7 @@ from scifish.settings.sources import SettingsSource, settings_source
 from scifish.spool.database import SPOOL_SUFFIX
 from scifish.spool.inspection import SpoolSummary, listing, summarise
 from scifish.spool.requests import request_resend, resend_requested, take_resend_request
-from scifish.spool.sent import SENT_SUFFIX, send_again, sent_messages
+from scifish.spool.sent import SENT_SUFFIX, SentMessage, send_again, sent_messages
 
 MAX_NAMED_REFUSALS = 20
 
@@ -248,9 +249,10 @@ def _report_running(folders: list[Path], running: set[Path]) -> int:
 def _resend(options: argparse.Namespace) -> int:
     settings = settings_source()
     folders = _folders(options, settings)
-    left = _resend_kept(options, settings, folders) if options.since is not None or options.uuid else 0
+    kept = options.since is not None or options.uuid
+    left, unreadable = _resend_kept(options, settings, folders) if kept else (0, [])
     contents, problems = _contents(folders)
-    print(*problems, sep="\n", end="\n" if problems else "")
+    print(*unreadable, *problems, sep="\n", end="\n" if unreadable or problems else "")
     running = {content.path for content in contents if content.alive}
     for path in running:
         request_resend(path)
@@ -269,8 +271,9 @@ def _resend(options: argparse.Namespace) -> int:
             print(f"{path}: its program does not answer")
             unsent += 1
     unsent += _report_running(folders, running) + left
-    print("all messages are in Kafka" if not unsent else f"{unsent} messages are left")
-    return 1 if unsent else 0
+    if unsent or not unreadable:
+        print("all messages are in Kafka" if not unsent else f"{unsent} messages are left")
+    return 1 if unsent or unreadable else 0
 
 
 def _has_unsent(path: Path) -> bool:
@@ -288,23 +291,33 @@ def _has_refused(path: Path) -> bool:
         return False
 
 
-def _resend_kept(options: argparse.Namespace, source: SettingsSource, folders: list[Path]) -> int:
-    """Send again what Kafka has confirmed before; how many messages it does not take now."""
+def _resend_kept(options: argparse.Namespace, source: SettingsSource, folders: list[Path]) -> tuple[int, list[str]]:
+    """Send again what Kafka has confirmed before; how many messages it has not now, and a line for each bad file."""
     settings = source.now(5.0)
     if settings is None:
         raise SettingsError("no settings (TANGO_HOST, SCIDOG_DEVICE, SCIFISH_CONFIG)")
+    problems: list[str] = []
+    done = send_again(settings, _kept(options, folders, problems), options.timeout)
+    print(f"{done.sent} messages that were sent before are sent again")
+    if done.left:
+        print(f"{done.left} of them are left: Kafka has not accepted them within {options.timeout:g} s")
+    for line in done.refused[:MAX_NAMED_REFUSALS]:
+        print(f"  not accepted: {line}")
+    return len(done.refused) + done.left, problems
+
+
+def _kept(options: argparse.Namespace, folders: list[Path], problems: list[str]) -> Iterator[SentMessage]:
+    """The messages of all files that can be read; `problems` gets a line for each other one."""
     since = options.since if options.since is not None else 0.0
     until = options.until if options.until is not None else float("inf")
-    number, refused = 0, []
     for folder in folders:
         for path in sorted(folder.glob(f"*{SENT_SUFFIX}")):
-            done = send_again(settings, sent_messages(path, since, until, options.uuid))
-            number += done.sent
-            refused += done.refused
-    print(f"{number} messages that were sent before are sent again")
-    for line in refused[:MAX_NAMED_REFUSALS]:
-        print(f"  not accepted: {line}")
-    return len(refused)
+            try:
+                yield from sent_messages(path, since, until, options.uuid)
+            except FileNotFoundError:
+                continue  # a companion has deleted it meanwhile
+            except OSError as error:
+                problems.append(f"{path}: cannot be read: {error.strerror or error}")
 
 
 def _time(text: str) -> float:

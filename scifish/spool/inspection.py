@@ -70,7 +70,7 @@ class SpoolSummary:
     """Bytes on disk."""
     trouble: str
     refused: list[tuple[int, str, str]]
-    """seq, uuid and reason of each message that Kafka refuses for good"""
+    """seq, uuid and reason of each message that Kafka refuses"""
 
 
 @contextlib.contextmanager

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import sqlite3
 import time
 from collections.abc import Callable
 from functools import partial
@@ -45,7 +46,8 @@ _REFUSALS = {
 """The message is refused, or the batch that it was in. None is for good: a clock is set, a limit is raised."""
 
 _REFUSAL_HINTS = {
-    KafkaError.MSG_SIZE_TOO_LARGE: "raise max.message.bytes of the topic to 1048588 or more",
+    KafkaError.MSG_SIZE_TOO_LARGE: "raise max.message.bytes of the topic, and message.max.bytes if KafkaConfigFile has "
+    "it, to 1048588 or more",
     KafkaError.INVALID_RECORD: "is the clock of this machine right?",
     KafkaError.INVALID_TIMESTAMP: "is the clock of this machine right?",
 }
@@ -76,7 +78,7 @@ class Sender(threading.Thread):
         self._skipped: dict[Spool, int] = {}  # the first seq whose topic does not exist at the moment
         self._generation = 0  # of the producer
         self._confirmed: dict[MessageKey, SentMessage] = {}
-        self._refused: dict[MessageKey, str] = {}  # by Kafka since the last `_settle`, with its reason
+        self._refused: dict[MessageKey, str] = {}  # by Kafka, with its reason, and not yet moved aside
         self._alone: set[MessageKey] = set()  # refused with a batch: to be sent in a batch of their own
         self._retried: set[MessageKey] = set()  # in flight, and refused before
         self._retry_after: dict[Spool, int] = {}  # the last seq of the refused messages that was tried again
@@ -114,8 +116,10 @@ class Sender(threading.Thread):
 
     def refused(self) -> int:
         """How many messages Kafka refuses."""
-        spools = list(self._spools)
-        return self._executor.submit(lambda: sum(sum(spool.refusals().values()) for spool in spools)).result()
+        # The list is of the moment at which the executor reads them: it also closes spools.
+        return self._executor.submit(
+            lambda: sum(sum(spool.refusals().values()) for spool in list(self._spools))
+        ).result()
 
     @property
     def refusal(self) -> str:
@@ -151,7 +155,8 @@ class Sender(threading.Thread):
         self._logged(self._connect)
         while True:
             sent = self._logged(self._round)
-            if not sent and not self._in_flight:
+            self._logged(self._prune_sent)
+            if not sent and self._in_flight <= self._refused.keys():
                 if self._stopping:
                     self._sent.close()
                     return
@@ -270,6 +275,8 @@ class Sender(threading.Thread):
             error: KafkaError = failed.args[0]
             if error.code() not in _TOPIC_ERRORS | _REFUSALS:
                 raise
+            if error.code() in _REFUSALS:
+                self._alone.add(key)  # librdkafka itself refuses this very message, whatever its batch
             self._failed(key, entry, error)
         return True
 
@@ -316,30 +323,56 @@ class Sender(threading.Thread):
     def _settle(self) -> None:
         """Delete the confirmed messages from the spools, and move the refused ones aside."""
         confirmed, self._confirmed = self._confirmed, {}
-        refused, self._refused = self._refused, {}
-        for spool in {spool for spool, _ in confirmed}:
-            sent = {seq: message for (owner, seq), message in confirmed.items() if owner is spool}
-            self._keep_sent(spool, list(sent.values()))
+        by_spool = {
+            owner: {seq: message for (spool, seq), message in confirmed.items() if spool is owner}
+            for owner in {spool for spool, _ in confirmed}
+        }
+        for spool, sent in by_spool.items():
             self._executor.submit_urgent(partial(spool.delivered, list(sent))).result()
-        for spool in {spool for spool, _ in refused}:
-            reasons = {seq: reason for (owner, seq), reason in refused.items() if owner is spool}
-            new = {seq: reason for seq, reason in reasons.items() if (spool, seq) not in self._retried}
-            for reason in set(new.values()):
-                seqs = [seq for seq in new if new[seq] == reason]
-                log.error("Kafka refuses message %s of %s: %s. It is tried again.", seqs[:20], spool.path, reason)
-            self._executor.submit_retrying(partial(spool.refuse, reasons)).result()
+        refused = self._move_refused()
         self._accepted |= bool(self._retried.intersection(confirmed))
         for done in (self._in_flight, self._alone, self._retried):
             done.difference_update(confirmed, refused)
+        for spool, sent in by_spool.items():
+            self._keep_sent(spool, list(sent.values()))
         if refused or (self._refusals and confirmed):
             self._count_refused()
         if confirmed and not self._skipped:
             self._set_trouble("")
         self._close_empty_orphans()
 
+    def _move_refused(self) -> dict[MessageKey, str]:
+        """Move the refused messages aside; those that were moved. The others are tried in the next round.
+
+        It does not wait for a disk that refuses writes: only the messages that are sent make room there.
+        """
+        moved = {}
+        for spool in {spool for spool, _ in self._refused}:
+            reasons = {seq: reason for (owner, seq), reason in self._refused.items() if owner is spool}
+            try:
+                self._executor.submit(partial(spool.refuse, reasons)).result()
+            except (sqlite3.Error, OSError) as error:
+                log.debug("messages that Kafka refuses cannot be moved aside in %s: %s", spool.path, error)
+                continue
+            new = {seq: reason for seq, reason in reasons.items() if (spool, seq) not in self._retried}
+            for reason in set(new.values()):
+                seqs = [seq for seq in new if new[seq] == reason]
+                log.error("Kafka refuses message %s of %s: %s. It is tried again.", seqs[:20], spool.path, reason)
+            moved.update({(spool, seq): self._refused.pop((spool, seq)) for seq in reasons})
+        return moved
+
     def _keep_sent(self, spool: Spool, messages: list[SentMessage]) -> None:
         settings = self._settings() or Settings()
         self._sent.keep(spool.path.parent, messages, settings.keep_sent_days, settings.spool_limit * 1_000_000)
+
+    def _prune_sent(self) -> int:
+        """Also while nothing is sent: messages that wait need the room of those that Kafka has."""
+        settings = self._settings()
+        if settings is None:
+            return 0
+        for folder in {spool.path.parent for spool in self._spools}:
+            self._sent.prune_sometimes(folder, settings.keep_sent_days, settings.spool_limit * 1_000_000)
+        return 0
 
     # ------------------------------------------------------- what Kafka refuses
 

@@ -7,6 +7,8 @@ Kafka has the messages, this is a second chance. Old files are deleted whole.
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import gzip
 import json
 import logging
@@ -16,8 +18,8 @@ import zlib
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import partial
+from io import FileIO
 from pathlib import Path
-from typing import BinaryIO
 
 from confluent_kafka import KafkaError, KafkaException, Producer
 
@@ -54,32 +56,49 @@ class SentLog:
     """The file of one companion. Not thread-safe. No method raises: what cannot be kept is logged."""
 
     def __init__(self) -> None:
-        self._file: BinaryIO | None = None
+        self._file: FileIO | None = None
         self._folder: Path | None = None
         self._since = 0.0
-        self._next_prune = 0.0
+        self._next_prune: dict[Path, float] = {}
         self._count = 0
         self._failed = False
 
     def keep(self, folder: Path, messages: Sequence[SentMessage], days: float, limit: int) -> None:
-        """Write confirmed messages, and delete what is older than `days` or beyond `limit` bytes. 0 days: nothing."""
+        """Write confirmed messages, after `prune_sometimes`. 0 days: nothing is written."""
+        self.prune_sometimes(folder, days, limit)
+        if days <= 0 or not messages:
+            return
         try:
-            if days > 0 and messages:
-                self._write(folder, messages)
-            if time.monotonic() >= self._next_prune:
-                self._next_prune = time.monotonic() + SENT_PRUNE_SECONDS
-                prune(folder, days, limit)
+            self._write(folder, messages)
             self._failed = False
-        except OSError as error:
+        except (OSError, ValueError) as error:
             self.close()
-            if not self._failed:
-                log.warning("sent messages are not kept in %s: %s", folder, error)
-            self._failed = True
+            self._report(folder, error)
+            # Of the disk the free space is known, but not what is left of a quota: then all kept messages give way.
+            self._prune(folder, days, 0 if getattr(error, "errno", None) == errno.EDQUOT else limit)
+
+    def prune_sometimes(self, folder: Path, days: float, limit: int) -> None:
+        """Delete what `prune` deletes, every `SENT_PRUNE_SECONDS`, and after each new file."""
+        if time.monotonic() >= self._next_prune.get(folder, 0.0):
+            self._prune(folder, days, limit)
 
     def close(self) -> None:
-        if self._file is not None:
-            self._file.close()
-            self._file = None
+        file, self._file = self._file, None
+        if file is not None:
+            with contextlib.suppress(OSError):
+                file.close()
+
+    def _prune(self, folder: Path, days: float, limit: int) -> None:
+        self._next_prune[folder] = time.monotonic() + SENT_PRUNE_SECONDS
+        try:
+            prune(folder, days, limit)
+        except OSError as error:
+            self._report(folder, error)
+
+    def _report(self, folder: Path, error: Exception) -> None:
+        if not self._failed:
+            log.warning("sent messages are not kept in %s: %s", folder, error)
+        self._failed = True
 
     def _write(self, folder: Path, messages: Sequence[SentMessage]) -> None:
         file = self._file
@@ -88,20 +107,23 @@ class SentLog:
             or folder != self._folder
             or file.tell() > MAX_SENT_FILE_BYTES
             or time.monotonic() - self._since > MAX_SENT_FILE_SECONDS
+            or os.fstat(file.fileno()).st_nlink == 0  # another companion of this account has deleted it
         ):
             self.close()
             file = self._file = self._new_file(folder)
             self._folder, self._since = folder, time.monotonic()
         lines = "".join(json.dumps(asdict(each)) + "\n" for each in messages)
-        file.write(gzip.compress(lines.encode(), 1))
-        file.flush()
+        content = gzip.compress(lines.encode(), 1)
+        if file.write(content) != len(content):
+            raise OSError(errno.ENOSPC, "the disk took only a part")
 
-    def _new_file(self, folder: Path) -> BinaryIO:
+    def _new_file(self, folder: Path) -> FileIO:
         self._count += 1
-        self._next_prune = 0.0
+        self._next_prune.pop(folder, None)
         name = f"{time.time():.0f}-{os.getpid()}-{self._count}{SENT_SUFFIX}"
         handle = os.open(folder / name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-        return os.fdopen(handle, "wb")
+        # Without a buffer: what the disk refuses would be written again by each later call, also by `close`.
+        return os.fdopen(handle, "wb", buffering=0)
 
 
 def prune(folder: Path, days: float, limit: int) -> None:
@@ -148,16 +170,25 @@ def sent_messages(path: Path, since: float, until: float, uuids: Collection[str]
 
 @dataclass
 class Resent:
-    """What became of messages that were sent again: how many Kafka has, and a line for each other one."""
+    """What became of messages that were sent again.
+
+    `sent`: how many Kafka has; `refused`: a line for each one that it did not accept; `left`: how many it has not
+    confirmed in time.
+    """
 
     sent: int = 0
     refused: list[str] = field(default_factory=list)
+    left: int = 0
 
 
-def send_again(settings: Settings, messages: Iterable[SentMessage]) -> Resent:
-    """Send them to their topics, as they were. Raises SettingsError, and KafkaException for a broken configuration."""
+def send_again(settings: Settings, messages: Iterable[SentMessage], timeout: float) -> Resent:
+    """Send them to their topics, as they were, in at most `timeout` seconds.
+
+    Raises SettingsError, and KafkaException for a broken configuration.
+    """
     done = Resent()
     producer = Producer({**producer_config(settings), "batch.num.messages": 1})
+    deadline = time.monotonic() + timeout
 
     def report(of: SentMessage, error: KafkaError | None, _: object) -> None:
         if error is None:
@@ -167,16 +198,17 @@ def send_again(settings: Settings, messages: Iterable[SentMessage]) -> Resent:
 
     for each in messages:
         value = each.message.encode("utf-8", "surrogateescape")
-        sent = False
-        while not sent:
+        passed = False
+        while not passed and time.monotonic() < deadline:
             try:
                 producer.produce(each.topic, value, key=each.uuid, on_delivery=partial(report, each))
-                sent = True
+                passed = True
             except BufferError:
                 producer.poll(0.2)
             except KafkaException as failed:
                 report(each, failed.args[0], None)
-                sent = True
+                passed = True
+        done.left += not passed
         producer.poll(0)
-    producer.flush()  # librdkafka reports each message after `message.timeout.ms` at the latest
+    done.left += producer.flush(max(deadline - time.monotonic(), 0.0))
     return done

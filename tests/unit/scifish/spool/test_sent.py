@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
+import json
 import os
+import resource
 import stat
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from confluent_kafka import Producer
 
+from scifish.cli import main
+from scifish.settings import Settings
 from scifish.spool import sent
-from scifish.spool.sent import SentLog, SentMessage, prune, sent_messages
+from scifish.spool.sent import SentLog, SentMessage, prune, send_again, sent_messages
 
 WEEK = 7.0
 MEGABYTE = 1_000_000
@@ -83,3 +91,110 @@ def test_a_large_file_is_followed_by_another(tmp_path: Path, monkeypatch: pytest
         log.keep(tmp_path, messages(1), WEEK, MEGABYTE)
     log.close()
     assert len(list(tmp_path.glob("*.sent"))) == 3
+
+
+@contextlib.contextmanager
+def disk_that_takes(size: int) -> Iterator[None]:
+    """No file may become larger than `size` bytes: a write is cut there, and the next one refused."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+def test_after_a_disk_that_refused_the_next_messages_are_kept(tmp_path: Path) -> None:
+    log = SentLog()
+    with disk_that_takes(30):
+        log.keep(tmp_path, messages(3), WEEK, MEGABYTE)  # raises nothing
+        log.keep(tmp_path, messages(3), WEEK, MEGABYTE)
+        log.close()
+    log.keep(tmp_path, messages(2), WEEK, MEGABYTE)
+    assert kept(tmp_path) == messages(2)
+    log.close()
+
+
+def test_old_files_are_deleted_before_the_write_and_when_the_disk_refuses_it(tmp_path: Path) -> None:
+    def old_file() -> Path:
+        path = tmp_path / "old.sent"
+        path.write_bytes(bytes(10))
+        os.utime(path, (1000.0, 1000.0))
+        return path
+
+    log = SentLog()
+    path = old_file()
+    with disk_that_takes(30):
+        log.keep(tmp_path, messages(3), WEEK, MEGABYTE)
+        assert not path.exists()
+        old_file()
+        log.keep(tmp_path, messages(3), WEEK, MEGABYTE)
+        assert not path.exists()
+
+
+def test_a_quota_that_is_full_deletes_all_that_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    log = SentLog()
+    log.keep(tmp_path, messages(3), WEEK, MEGABYTE)
+
+    def refuse(*_: object) -> None:
+        raise OSError(errno.EDQUOT, "Disk quota exceeded")
+
+    monkeypatch.setattr(log, "_write", refuse)
+    log.keep(tmp_path, messages(3), WEEK, MEGABYTE)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_file_that_another_companion_has_deleted_is_followed_by_a_new_one(tmp_path: Path) -> None:
+    log = SentLog()
+    log.keep(tmp_path, messages(3), WEEK, MEGABYTE)
+    (path,) = tmp_path.glob("*.sent")
+    path.unlink()
+    log.keep(tmp_path, messages(2), WEEK, MEGABYTE)
+    assert kept(tmp_path) == messages(2)
+    log.close()
+
+
+# ------------------------------------------------------------------ sent again
+
+
+def settings_of(folder: Path, *lines: str) -> Settings:
+    """Settings whose KafkaConfigFile has these lines."""
+    config = folder / "kafka.properties"
+    config.write_text("\n".join(lines))
+    config.chmod(0o600)
+    return Settings(topic="t", kafka_config_file=str(config))
+
+
+def test_what_kafka_does_not_accept_in_time_is_left(tmp_path: Path) -> None:
+    settings = settings_of(tmp_path, "bootstrap.servers=127.0.0.1:1", "queue.buffering.max.messages=2")
+    done = send_again(settings, messages(5), 0.3)
+    assert (done.sent, done.refused, done.left) == (0, [], 5)
+
+
+def test_resend_sends_the_files_that_it_can_read_by_one_producer(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    spools = tmp_path / "spools"
+    spools.mkdir()
+    for since in (1000.0, 2000.0):
+        log = SentLog()
+        log.keep(spools, messages(2, since), WEEK, MEGABYTE)
+        log._count = 0
+        log.close()
+        (path,) = spools.glob(f"*-{os.getpid()}-1.sent")
+        path.rename(spools / f"{since}.sent")
+    (spools / "1.sent").mkdir()  # cannot be read
+    (spools / "2.sent").symlink_to(spools / "deleted")
+    settings = settings_of(tmp_path, "test.mock.num.brokers=1")
+    config = {"Beamline": "lab", "Topic": "t", "SpoolDirectory": str(spools)}
+    (tmp_path / "scifish.yaml").write_text(json.dumps({**config, "KafkaConfigFile": settings.kafka_config_file}))
+    monkeypatch.setenv("SCIFISH_CONFIG", str(tmp_path / "scifish.yaml"))
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    producers = []
+    monkeypatch.setattr(sent, "Producer", lambda config: producers.append(config) or Producer(config))
+    assert main(["--spool", str(spools), "resend", "--since", "1970-01-01T00:00"]) == 1
+    text = capsys.readouterr().out
+    assert "4 messages that were sent before are sent again" in text
+    assert f"{spools / '1.sent'}: cannot be read: Is a directory" in text
+    assert "2.sent" not in text
+    assert len(producers) == 1
