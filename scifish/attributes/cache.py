@@ -17,7 +17,8 @@ SNAPSHOT_SHARED_SECONDS = 1.0
 
 @dataclass(frozen=True)
 class AttributeSnapshot:
-    """The configured attributes in the message's form, those that failed, and the problems of the settings.
+    """The configured attributes in the message's form, those that failed, and the problems: of the settings,
+    and of units that could not be read.
 
     `pictures` are those of the attributes that are pictures.
     """
@@ -52,6 +53,8 @@ class SnapshotCache:
 def read_snapshot(reader: Reader, settings: Settings) -> AttributeSnapshot:
     """Read the configured attributes now. Never raises; takes as long as `Reader.read_settled`."""
     entries, problems = settings.entries()
-    readings = reader.read_settled([entry.source for entry in entries], settings.snapshot_timeout)
+    sources = [entry.source for entry in entries]
+    readings = reader.read_settled(sources, settings.snapshot_timeout)
+    problems = [*problems, *reader.without_units(sources)]
     values = as_metadata(entries, readings, settings.max_array_size)
     return AttributeSnapshot(values, failed(entries, readings), problems, len(entries), pictures(entries, readings))

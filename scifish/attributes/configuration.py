@@ -57,7 +57,7 @@ class ConfigEvents:
         self._known: dict[str, AttributeConfig] = {}
         self._requested: dict[str, float] = {}
         self._proxy: Any = None
-        self._subscriptions: list[int] = []
+        self._subscriptions: dict[str, int] = {}
         self._connection = 0
         self._lock = threading.Lock()
 
@@ -90,20 +90,20 @@ class ConfigEvents:
         self.lost()
 
     def _subscribe(self, attribute: str, connection: int) -> None:
-        if connection != self._connection:
-            return
+        if connection != self._connection or attribute in self._subscriptions:
+            return  # one that waits for the heartbeat stays: Tango restores it
         try:
             on_event = functools.partial(self._on_event, attribute, connection)
             if self._proxy is None:
                 self._proxy = tango.DeviceProxy(self.device)
             number = self._proxy.subscribe_event(attribute, tango.EventType.ATTR_CONF_EVENT, on_event)
-            self._subscriptions.append(number)
+            self._subscriptions[attribute] = number
         except tango.DevFailed as failed:
             log.info("the configuration of %s/%s is read with each value: %s", self.device, attribute, reason(failed))
 
     def _unsubscribe(self) -> None:
-        subscriptions, self._subscriptions = self._subscriptions, []
-        for number in subscriptions:
+        subscriptions, self._subscriptions = self._subscriptions, {}
+        for number in subscriptions.values():
             try:
                 self._proxy.unsubscribe_event(number)
             except (tango.DevFailed, KeyError) as error:

@@ -22,6 +22,9 @@ MAX_ENCODED_PICTURE_BYTES = 60_000
 MAX_ORIGINAL_BYTES = 20_000_000
 """Larger pictures are only described."""
 
+MAX_ORIGINAL_PIXELS = 50_000_000
+"""Larger pictures are not decoded: a few bytes may be gigabytes of memory."""
+
 MAX_ENCODED_PICTURE_PIXELS = 640
 """Width and height of a picture that is scaled down, at most."""
 
@@ -83,6 +86,8 @@ def _smaller(data: bytes) -> bytes:
         from PIL import Image
 
         with Image.open(io.BytesIO(data)) as original:
+            if original.width * original.height > MAX_ORIGINAL_PIXELS:
+                return b""
             original.draft(
                 "RGB", (MAX_ENCODED_PICTURE_PIXELS, MAX_ENCODED_PICTURE_PIXELS)
             )  # a JPEG is decoded at a smaller scale

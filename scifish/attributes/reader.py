@@ -134,6 +134,8 @@ class _Device:
     timeout: float = 0.0
     configs: dict[str, AttributeConfig] | None = None
     """As they were read last; None if that is not known."""
+    no_configs: str = ""
+    """Why they could not be read the last time; "" if they could."""
     config_time: float = 0.0
     types: dict[str, tango.CmdArgType] = field(default_factory=dict)
     names: tuple[str, ...] = ()
@@ -276,6 +278,16 @@ class Reader:
         labels = {name: config.labels for name, config in (found.configs or {}).items() if config.labels}
         return DeviceDescription(found.names, labels, found.types)
 
+    def without_units(self, sources: Iterable[str]) -> list[str]:
+        """A warning for each device of these sources whose units could not be read."""
+        with self._lock:
+            devices = [self._devices.get(name) for name in dict.fromkeys(map(device_of, sources))]
+        return [
+            f"the units of {device.name} could not be read: {device.no_configs}"
+            for device in devices
+            if device is not None and device.no_configs
+        ]
+
     def close(self) -> None:
         """Stop reading. Calls that hang are abandoned after `READER_CLOSE_SECONDS`."""
         deadline = time.monotonic() + READER_CLOSE_SECONDS
@@ -408,11 +420,14 @@ def _read_configs(device: _Device) -> None:
     """Read those of all attributes: this costs less than to read those of some."""
     try:
         infos = device.proxy.attribute_list_query_ex()
+    except (tango.ConnectionFailed, tango.CommunicationFailed):
+        raise  # the values are read again with their units
     except tango.DevFailed as failed:  # its values are recorded anyway, without units
         if device.configs != {}:
             log.warning("the units of %s cannot be read: %s", device.name, reason(failed))
-        device.configs = {}
+        device.configs, device.no_configs = {}, reason(failed)
         return
+    device.no_configs = ""
     device.configs, device.config_time = {info.name.lower(): config_of(info) for info in infos}, time.monotonic()
     if device.events is not None and not device.events.known.items() <= device.configs.items():
         device.events.lost()  # of one at least there are no events any more
