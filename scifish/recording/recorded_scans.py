@@ -12,14 +12,14 @@ import logging
 from pathlib import Path
 from typing import NamedTuple
 
-from scifish.native import SimpleQueue, threading
+from scifish.native import SimpleQueue, run_restarting, threading
 from scifish.settings import state_directory
 from scifish.settings.atomic_file import write_atomically
 
 log = logging.getLogger(__name__)
 
 MAX_RECORDED_SCANS = 10_000
-"""The file keeps at least so many of the latest scans, and at most twice as many."""
+"""Memory keeps so many of the latest scans; the file at least so many, and at most about twice as many."""
 
 
 class RecordedScan(NamedTuple):
@@ -39,16 +39,23 @@ class RecordedScans:
         self._scans: dict[tuple[int, float], RecordedScan] = {}
         self._unwritten: SimpleQueue[RecordedScan] = SimpleQueue()
         self._writer: threading.Thread | None = None
+        self._next_look = 0  # the size in bytes from which on the file may have too many lines
         self._lock = threading.Lock()
 
     def add(self, scan: RecordedScan) -> None:
         """Returns at once: a thread of its own writes the file, whose disk may hang."""
         with self._lock:
             self._scans[scan.serialno, scan.startts] = scan
+            while len(self._scans) > MAX_RECORDED_SCANS:
+                del self._scans[next(iter(self._scans))]
+            self._unwritten.put(scan)
             if self._writer is None:
-                self._writer = threading.Thread(target=self._write, name="scifish-scans", daemon=True)
-                self._writer.start()
-        self._unwritten.put(scan)
+                writer = threading.Thread(target=lambda: run_restarting(self._write), name="scifish-scans", daemon=True)
+                try:
+                    writer.start()
+                    self._writer = writer
+                except RuntimeError as error:  # no thread can be started now: the next scan tries again
+                    log.warning("%s is not written now: %s", self._file, error)
 
     def known(self) -> dict[tuple[int, float], RecordedScan]:
         """All that is known, by `serialno` and `startts`. Reads the file."""
@@ -69,11 +76,20 @@ class RecordedScans:
                 self._file.parent.mkdir(parents=True, exist_ok=True)
                 with self._file.open("a", encoding="utf-8") as file:
                     file.write(json.dumps(scan._asdict()) + "\n")
-                lines = self._lines()
-                if len(lines) > 2 * MAX_RECORDED_SCANS:
-                    write_atomically(self._file, "\n".join([*lines[-MAX_RECORDED_SCANS:], ""]))
+                    size = file.tell()
+                if size >= self._next_look:
+                    self._trim()
             except OSError as error:
                 log.warning("%s cannot be written, so a comment may not find its scan later: %s", self._file, error)
+
+    def _trim(self) -> None:
+        """Delete the first lines if there are too many, and reckon at which size there will be."""
+        lines = self._lines()
+        if len(lines) > 2 * MAX_RECORDED_SCANS:
+            lines = lines[-MAX_RECORDED_SCANS:]
+            write_atomically(self._file, "\n".join([*lines, ""]))
+        size = sum(len(line.encode()) + 1 for line in lines)
+        self._next_look = size * (2 * MAX_RECORDED_SCANS + 1) // max(len(lines), 1)
 
 
 def _scan_of(line: str) -> RecordedScan | None:

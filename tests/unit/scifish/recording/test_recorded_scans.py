@@ -39,7 +39,7 @@ def test_the_file_does_not_grow_for_ever(tmp_path: Path, monkeypatch: pytest.Mon
         scans.add(SCAN._replace(serialno=number))
     assert eventually(lambda: lines(file)[-1:] and '"serialno": 9' in lines(file)[-1])
     assert eventually(lambda: 3 <= len(lines(file)) <= 6)
-    assert len(scans.known()) == 10
+    assert len(scans.known()) == len(lines(file))  # memory has no others
 
 
 def test_a_disk_that_refuses_costs_nothing_in_this_program(tmp_path: Path) -> None:
@@ -47,3 +47,32 @@ def test_a_disk_that_refuses_costs_nothing_in_this_program(tmp_path: Path) -> No
     scans = RecordedScans(tmp_path / "state" / "scans.jsonl")
     scans.add(SCAN)
     assert list(scans.known().values()) == [SCAN]
+
+
+def test_the_file_is_not_read_after_each_scan(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    reads = []
+    read_lines = RecordedScans._lines
+    monkeypatch.setattr(RecordedScans, "_lines", lambda self: reads.append(1) or read_lines(self))
+    scans, file = RecordedScans(tmp_path / "scans.jsonl"), tmp_path / "scans.jsonl"
+    for number in range(20):
+        scans.add(SCAN._replace(serialno=number))
+    assert eventually(lambda: len(lines(file)) == 20)
+    assert len(reads) == 1
+
+
+def test_a_thread_that_cannot_start_or_fails_is_started_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    scans, file = RecordedScans(tmp_path / "scans.jsonl"), tmp_path / "scans.jsonl"
+
+    def fail(*_: object) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(recorded_scans.threading.Thread, "start", fail)
+        scans.add(SCAN)
+    with monkeypatch.context() as patch:
+        patch.setattr(RecordedScans, "_trim", fail)
+        scans.add(SCAN._replace(serialno=13))
+        assert eventually(lambda: len(lines(file)) == 1)  # the thread fails, and is started again
+        assert eventually(lambda: len(lines(file)) == 2)
+    scans.add(SCAN._replace(serialno=14))
+    assert eventually(lambda: len(lines(file)) == 3)
