@@ -91,8 +91,14 @@ def _find(self: Any, scan: int | None) -> tuple[str, str]:
         if not history:
             raise NoSuchDataset(f"scan {scan} is not in the ScanHistory (see `lsenv`); use the scan log instead")
     else:
-        # Of a scan that an earlier version has recorded, the Door is not known.
-        history = [entry for entry in history if (found := recorded(entry)) is None or found.door == door]
+        # Of scans before the first known one the Door is not known: an earlier version has recorded them. A later one
+        # that is not known was not recorded.
+        first = min((one.startts for one in known.values()), default=float("inf"))
+        history = [
+            entry
+            for entry in history
+            if (found.door == door if (found := recorded(entry)) else entry["startts"] < first)
+        ]
     last = history[-1] if history else None
     snapshot = last_snapshots(self).get(door)
     if scan is None and snapshot and (last is None or snapshot["time"] > last["endts"]):

@@ -122,7 +122,7 @@ def use_config(settings: Settings, name: str) -> str:
         device.proxy.ping()
     except (tango.DevFailed, NotReachable):
         try:
-            tango.Database().put_device_property(settings.scidog, {"ActiveConfig": [chosen]})
+            TangoDatabase().put_property(settings.scidog, "ActiveConfig", [chosen])
         except tango.DevFailed as failed:
             raise NotReachable(f"the Tango database does not answer: {reason(failed)}") from failed
     else:
