@@ -273,6 +273,9 @@ def test_attributes_are_read_once_for_all_files_of_a_second(monkeypatch: pytest.
             reads.append(sources)
             return {source: Reading(1.0, 2.0) for source in sources}
 
+        def without_units(self, sources: list[str]) -> list[str]:
+            return []
+
     lately = SnapshotCache(Slow())  # type: ignore[arg-type]
     settings = replace(SETTINGS, configs={"c": ("- {name: current, source: a/b/c/current}",)}, active_config="c")
     found: list[AttributeSnapshot] = []
