@@ -66,8 +66,15 @@ def reader() -> Iterator[Reader]:
 
 
 @pytest.mark.parametrize("kind", [tango.ConnectionFailed, tango.CommunicationFailed])
-def test_after_a_lost_connection_it_is_read_again(device: Device, reader: Reader, kind: type[tango.DevFailed]) -> None:
+def test_after_a_lost_connection_it_is_read_again_or_not_at_all(
+    device: Device, reader: Reader, kind: type[tango.DevFailed]
+) -> None:
     device.answers = [failure(kind, "API_DeviceTimedOut")]
+    assert reader.read([SOURCE], 60.0)[SOURCE].unit == "mm"
+    reader._devices["a/b/c"].lost()
+    device.answers = [failure(kind, "API_DeviceTimedOut") for _ in range(2)]
+    seen = reader.read([SOURCE], 60.0)[SOURCE]
+    assert (seen.value, seen.error) == (None, "it fails")
     assert reader.read([SOURCE], 60.0)[SOURCE].unit == "mm"
 
 
