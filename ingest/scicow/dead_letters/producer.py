@@ -83,16 +83,19 @@ class DeadLetterProducer:
             refused = self._send(message.key(), value[:MAX_CUT_VALUE], headers)
         self._check(refused)
 
-    def put_lost(self, topic: str, partition: int, first: int, end: int, made_again: bool = False) -> None:
+    def put_lost(
+        self, topic: str, partition: int, first: int, end: int, with_topic: bool = False, created: bool = True
+    ) -> None:
         """Put it on record that the messages from offset `first` to before `end` are gone. Raises as `put`.
 
-        `made_again`: with the topic, which was deleted; there may have been more of them.
+        `with_topic`: the topic was deleted; there may have been more of them. `created` is whether there is another
+        one of its name.
         """
         number = end - first
-        if made_again:
+        if with_topic:
             what = (
-                f"the topic was deleted and created again: what it had from offset {first} on was not read, "
-                f"{number} messages or more"
+                f"the topic was deleted{' and created again' if created else ''}: what it had from offset {first} on "
+                f"was not read, {number} messages or more"
             )
         else:
             what = (

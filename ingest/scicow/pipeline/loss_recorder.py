@@ -24,7 +24,8 @@ class _Loss:
     gap: int
     first: int
     end: int
-    made_again: bool = False
+    with_topic: bool = False
+    created: bool = True
 
 
 class LossRecorder:
@@ -68,7 +69,7 @@ class LossRecorder:
         )
         self._progress.count(partition.topic, "lost", max(end - first, 1))
         partition.open_gap(first, end)
-        self._waiting.put(_Loss(partition, first, first, end, made_again=True))
+        self._waiting.put(_Loss(partition, first, first, end, with_topic=True, created=created))
 
     def _run(self) -> None:
         while not self._over.is_set():
@@ -78,10 +79,10 @@ class LossRecorder:
                 continue
             wait = 0.0
             # The next one to have the partition finds a gap itself, but not that the topic was another one.
-            while (loss.made_again or not loss.partition.revoked) and not self._over.is_set():
+            while (loss.with_topic or not loss.partition.revoked) and not self._over.is_set():
                 where = (loss.partition.topic, loss.partition.number, loss.first, loss.end)
                 try:
-                    self._dead_letters.put_lost(*where, made_again=loss.made_again)
+                    self._dead_letters.put_lost(*where, with_topic=loss.with_topic, created=loss.created)
                 except Exception as error:  # noqa: BLE001 - whatever it is, the loss is on record nowhere yet
                     self.held = str(error) or repr(error)
                     wait = next_wait(wait)

@@ -251,10 +251,10 @@ class FakeDeadLetters:
         self.losses = []
         self.failures = []
 
-    def put_lost(self, topic, partition, first, end, made_again=False):
+    def put_lost(self, topic, partition, first, end, with_topic=False, created=True):
         if self.failures:
             raise self.failures.pop(0)
-        self.losses.append((topic, partition, first, end, made_again))
+        self.losses.append((topic, partition, first, end, with_topic and (created or "away")))
 
     def put(self, given, error):
         if self.failures:
@@ -1249,7 +1249,7 @@ def test_a_topic_that_stays_away_is_on_record_and_what_was_read_of_it_is_ingeste
         lambda: cow.ingestor.failures.clear() is None,
     )
     assert cow.ingestor.done == [one]
-    assert cow.dead.losses == [(TOPIC, 0, 6, 9, True)]
+    assert cow.dead.losses == [(TOPIC, 0, 6, 9, "away")]
     assert [each.levelname for each in caplog.records].count("ERROR") == 1
     assert "the topic was deleted. What it had from offset 6 on was not read" in caplog.text
 
