@@ -385,10 +385,16 @@ class SciCowConsumer:
             self._seek(partition, facts.first)
             if partition.started and partition.before is None:  # else it is on record already, or about to be
                 gone = AssignedPartition(partition.topic, partition.number)
+                gone.topic_id = facts.committed_id
+                gone.start(facts.committed)
                 self._losses.record_topic(gone, facts.committed, facts.committed)
                 self._wait_for(partition, gone)
         else:
             self._seek(partition, max(facts.committed, facts.first), facts.committed)
+        if partition.started and partition.before is not None:
+            # Kafka may have deleted what was committed, with the topic. Who begins after a crash sees by this, which is
+            # of another topic, that there was something.
+            self._commit(_committed_place(partition.before, partition.before.first_not_done))
         if before is None:
             return
         if not partition.started:
@@ -410,9 +416,6 @@ class SciCowConsumer:
         old = before.partition
         self._take_back(old)
         self._wait_for(partition, old)
-        # Kafka may have deleted what was committed, with the topic. Who begins after a crash sees by this, which is of
-        # another topic, that there was something.
-        self._commit(_committed_place(old, old.first_not_done))
 
     def _take_back(self, old: AssignedPartition, created: bool = True) -> None:
         """What was read of the topic before and is not done is nowhere else: it is ingested all the same."""

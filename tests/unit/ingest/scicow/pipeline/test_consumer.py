@@ -1094,7 +1094,7 @@ def test_an_offset_of_another_topic_of_the_same_name_is_not_used(cow):
     assert cow.kafka.sought[0] == (0, 0)
     assert cow.dead.losses == [(TOPIC, 0, 5, 5, True)]
     assert counts(cow).lost == 1  # at least, so that it is seen
-    assert cow.kafka.places == [(0, 1, "one")]
+    assert cow.kafka.places == [(0, 5, "another"), (0, 1, "one")]
 
 
 def test_a_topic_that_is_made_again_is_read_from_its_beginning_and_what_was_read_is_done(cow):
@@ -1246,7 +1246,11 @@ def test_a_topic_that_stays_away_is_on_record_and_what_was_read_of_it_is_ingeste
         more_polls(3),
         deleted,
         lambda: cow.dead.losses,
+        becomes(cow, topic_id="two"),
+        lambda: cow.kafka.assign(0),
+        lambda: (0, 5, "one") in cow.kafka.places,
         lambda: cow.ingestor.failures.clear() is None,
+        lambda: (0, 0, "two") in cow.kafka.places,
     )
     assert cow.ingestor.done == [one]
     assert cow.dead.losses == [(TOPIC, 0, 6, 9, "away")]
