@@ -20,7 +20,7 @@ from ingest.scicow.audit import compare
 from ingest.scicow.audit.compare import AUDITED_FIELDS, AuditFinding, AuditReport, Problem
 from ingest.scicow.audit.ledger import ExpectedDataset, Ledger, MessageFacts, digest, file_lists, gaps, mark, number_of
 from ingest.scicow.audit.spool_listing import SpoolListing
-from ingest.scicow.dead_letters.topic import REPLAYED, DeadLetterTopic, Letter, Settlement
+from ingest.scicow.dead_letters.topic import REPLAYED, DeadLetterTopic, Fate
 from ingest.scicow.kafka.range_arguments import iso_seconds
 from ingest.scicow.kafka.resend import original_of
 from ingest.scicow.kafka.topics import MessagePosition, OffsetRange, TopicReader
@@ -28,7 +28,7 @@ from ingest.scicow.settings import SciCowSettings
 
 T = TypeVar("T")
 Json = dict[str, Any]
-Fates = Mapping[MessagePosition, tuple[Letter, Settlement | None]]
+Fates = Mapping[MessagePosition, Fate]
 
 DATASETS_PER_PAGE = 500
 PIDS_PER_CALL = 50
@@ -132,14 +132,13 @@ class Auditor:
             return inside is not None and place in inside
 
         count = self._progress("dead letters", 0)
-        fates = DeadLetterTopic(self._topics, self._settings.dead_letter_topic).fates(wanted, count)
+        fates, lost = DeadLetterTopic(self._topics, self._settings.dead_letter_topic).fates(wanted, count)
         topics = {each.topic for each in self._ranges}
+        for letter, settled in lost:
+            if settled is None and letter.topic in topics:
+                what = (f"{letter.id}: {letter.reason}",)
+                self.report.findings.append(AuditFinding("lost", what, topic=letter.topic))
         for place, (letter, settled) in fates.items():
-            if letter.lost:
-                if settled is None and place.topic in topics:
-                    what = (f"{letter.id}: {letter.reason}",)
-                    self.report.findings.append(AuditFinding("lost", what, topic=letter.topic))
-                continue
             if settled is None:
                 what = (f"{letter.id}: {letter.reason}",)
                 found = AuditFinding("dead letter", what, letter.uuid, letter.name, letter.beamline, letter.topic)
@@ -147,7 +146,7 @@ class Auditor:
             if settled is None or settled.how != REPLAYED:
                 self.dead.add(place)
         self.report.counts["dropped"] = sum(
-            settled is not None and settled.how != REPLAYED for letter, settled in fates.values() if not letter.lost
+            settled is not None and settled.how != REPLAYED for _, settled in fates.values()
         )
         return fates
 

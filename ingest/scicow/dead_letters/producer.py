@@ -83,16 +83,19 @@ class DeadLetterProducer:
             refused = self._send(message.key(), value[:MAX_CUT_VALUE], headers)
         self._check(refused)
 
-    def put_lost(self, topic: str, partition: int, first: int, end: int, made_again: bool = False) -> None:
+    def put_lost(
+        self, topic: str, partition: int, first: int, end: int, with_topic: bool = False, created: bool = True
+    ) -> None:
         """Put it on record that the messages from offset `first` to before `end` are gone. Raises as `put`.
 
-        `made_again`: with the topic, which was deleted; there may have been more of them.
+        `with_topic`: the topic was deleted; there may have been more of them. `created` is whether there is another
+        one of its name.
         """
         number = end - first
-        if made_again:
+        if with_topic:
             what = (
-                f"the topic was deleted and created again: what it had from offset {first} on was not read, "
-                f"{number} messages or more"
+                f"the topic was deleted{' and created again' if created else ''}: what it had from offset {first} on "
+                f"was not read, {number} messages or more"
             )
         else:
             what = (
@@ -108,9 +111,12 @@ class DeadLetterProducer:
 
     def make_topic(self) -> None:
         """Make the dead-letter topic if it does not exist. DeadLetterError, with what to do, if Kafka refuses that."""
-        with contextlib.suppress(KafkaException):  # a broker that makes topics by itself does it at this question
-            self._present_producer().list_topics(self.topic, timeout=DEAD_LETTER_CONFIRM_SECONDS)
-        admin = make_client(AdminClient, {**self._settings.kafka.librdkafka(), "log_level": 2})
+        try:
+            with contextlib.suppress(KafkaException):  # a broker that makes topics by itself does it at this question
+                self._present_producer().list_topics(self.topic, timeout=DEAD_LETTER_CONFIRM_SECONDS)
+            admin = make_client(AdminClient, {**self._settings.kafka.librdkafka(), "log_level": 2})
+        except SciCowSettingsError as refused:  # such as while `kafka.config_file` is being replaced
+            raise DeadLetterError(str(refused)) from refused
         # With the broker's own number of partitions and copies.
         new = NewTopic(self.topic, num_partitions=-1, replication_factor=-1)
         try:
@@ -180,6 +186,8 @@ class DeadLetterProducer:
         except KafkaException as error:
             refused: KafkaError = error.args[0]
             return refused
+        except BufferError as error:
+            raise DeadLetterError(f"no dead letter could be written to topic {self.topic}: {error}") from error
         # librdkafka reports in any case after message.timeout.ms, to whichever thread polls: so none
         # waits in there for long, and none for the others' letters, as `flush` would.
         for _ in range(round(2 * DEAD_LETTER_CONFIRM_SECONDS / 0.1)):

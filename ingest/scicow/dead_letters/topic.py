@@ -99,6 +99,10 @@ class Settlement:
     to: MessagePosition | None
 
 
+Fate = tuple[Letter, Settlement | None]
+"""A letter, and how it was settled, if it was."""
+
+
 def letter_of(message: KafkaMessage) -> Letter:
     """Of a record of the dead-letter topic that is not a settlement."""
     headers = header_texts(headers_of(message))
@@ -207,21 +211,28 @@ class DeadLetterTopic:
 
     def fates(
         self, wanted: Callable[[MessagePosition], bool], progress: Callable[[int], None]
-    ) -> dict[MessagePosition, tuple[Letter, Settlement | None]]:
+    ) -> tuple[dict[MessagePosition, Fate], list[Fate]]:
         """By the original message, where that is `wanted`: its last letter, and how that was settled.
 
-        Also of each letter about messages that are lost: by the first of them.
+        Apart from these, all letters about messages that are lost: they may name a message that is not, as that of a
+        topic that was deleted has the position of one of the next topic.
         """
         letters: dict[MessagePosition, Letter] = {}
+        lost: list[Letter] = []
         settled: dict[LetterId, Settlement] = {}
         for each in self._records(progress):
             if isinstance(each, Settlement):
                 settled[each.id] = each
-            elif each.first is not None and (each.lost or wanted(each.first)):
+            elif each.lost and each.origin is not None:
+                lost.append(each)
+            elif each.first is not None and wanted(each.first):
                 before = letters.get(each.first)
                 if before is None or (before.when, before.id) <= (each.when, each.id):
                     letters[each.first] = each
-        return {place: (letter, settled.get(letter.id)) for place, letter in letters.items()}
+        return (
+            {place: (letter, settled.get(letter.id)) for place, letter in letters.items()},
+            [(letter, settled.get(letter.id)) for letter in lost],
+        )
 
     def one(self, wanted: LetterId) -> KafkaMessage | None:
         """The record of this letter; None if there is none."""

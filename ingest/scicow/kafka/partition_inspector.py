@@ -24,6 +24,9 @@ from ingest.scicow.settings import KafkaSettings
 log = logging.getLogger(__name__)
 
 INSPECTION_ANSWER_SECONDS = 10.0
+FURTHER_ANSWER_SECONDS = 1.0
+"""For each further partition where one has not been answered about, so that the others need not wait for long."""
+
 ID_ANSWER_SECONDS = 2.0
 """Seconds for the ids of the topics; a broker that has none (before Kafka 2.8) does not answer."""
 
@@ -31,10 +34,11 @@ _GONE = (
     KafkaError.UNKNOWN_TOPIC_OR_PART,
     KafkaError._UNKNOWN_TOPIC,
     KafkaError._UNKNOWN_PARTITION,
-    KafkaError.LEADER_NOT_AVAILABLE,
-    KafkaError.NOT_LEADER_FOR_PARTITION,
 )
-"""There is no such partition at the moment, or its leader is being elected."""
+"""There is no such partition."""
+
+_ELECTING = (KafkaError.LEADER_NOT_AVAILABLE, KafkaError.NOT_LEADER_FOR_PARTITION)
+"""There is one, and its leader is being elected."""
 
 
 @dataclass(frozen=True)
@@ -52,12 +56,12 @@ class PartitionFacts:
     committed_id: str
 
 
-Answer = dict[tuple[str, int], PartitionFacts]
-"""By topic and partition. What is not in Kafka at the moment is left out."""
-
-
 class InspectionFailed(Exception):
     """Kafka does not answer, or refuses. The text says why."""
+
+
+Answer = dict[tuple[str, int], PartitionFacts | InspectionFailed]
+"""By topic and partition; or why it is not known of one. What is not in Kafka is left out."""
 
 
 class PartitionInspector:
@@ -83,7 +87,7 @@ class PartitionInspector:
             self._questions.put(list(partitions))
 
     def answer(self) -> Answer | None:
-        """The answer, once; None while there is none. Raises InspectionFailed."""
+        """The answer, once; None while there is none. Raises InspectionFailed where nothing is known of any."""
         try:
             found = self._answers.get_nowait()
         except queue.Empty:
@@ -119,24 +123,35 @@ class PartitionInspector:
             (each.topic, each.partition): each
             for each in self._consumer.committed(wanted, timeout=INSPECTION_ANSWER_SECONDS)
         }
-        watermarks = {(each.topic, each.partition): self._watermarks(each) for each in wanted}
+        watermarks: dict[tuple[str, int], tuple[int, int]] = {}
+        failures: dict[tuple[str, int], KafkaError] = {}
+        for each in wanted:
+            key, place = (each.topic, each.partition), committed[each.topic, each.partition]
+            try:
+                watermark = self._watermarks(each, FURTHER_ANSWER_SECONDS if failures else INSPECTION_ANSWER_SECONDS)
+            except KafkaException as error:
+                failures[key] = error.args[0]
+            else:
+                if place.error is not None:
+                    failures[key] = place.error
+                elif watermark is not None:
+                    watermarks[key] = watermark
+        if len(failures) == len(wanted) and any(each.code() not in _ELECTING for each in failures.values()):
+            raise KafkaException(next(iter(failures.values())))
         ids = self._ids({each.topic for each in wanted})  # last, when Kafka is known to answer
-        found: Answer = {}
-        for key, watermark in watermarks.items():
+        found: Answer = {key: InspectionFailed(error.str()) for key, error in failures.items()}
+        for key, (first, last) in watermarks.items():
             place = committed[key]
-            if place.error is not None:
-                raise KafkaException(place.error)
-            if watermark is not None:
-                is_committed = place.offset >= 0
-                committed_id = (place.metadata or "") if is_committed else ""
-                offset = place.offset if is_committed else -1
-                found[key] = PartitionFacts(ids.get(key[0], ""), *watermark, offset, committed_id)
+            is_committed = place.offset >= 0
+            committed_id = (place.metadata or "") if is_committed else ""
+            offset = place.offset if is_committed else -1
+            found[key] = PartitionFacts(ids.get(key[0], ""), first, last, offset, committed_id)
         return found
 
-    def _watermarks(self, partition: TopicPartition) -> tuple[int, int] | None:
-        """None if there is no such partition at the moment."""
+    def _watermarks(self, partition: TopicPartition, timeout: float) -> tuple[int, int] | None:
+        """None if there is no such partition. Raises KafkaException."""
         try:
-            return self._consumer.get_watermark_offsets(partition, timeout=INSPECTION_ANSWER_SECONDS)
+            return self._consumer.get_watermark_offsets(partition, timeout=timeout)
         except KafkaException as error:
             if error.args[0].code() in _GONE:
                 return None

@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from ingest.scicow.dead_letters.topic import WaitingLetters
-from ingest.scicow.kafka.topics import TopicError
 from ingest.scicow.monitoring.server import MonitoringServer
 from ingest.scicow.monitoring.status import ConsumerState, ReplicaStatus
 from ingest.scicow.pipeline.counters import Progress
@@ -36,9 +35,9 @@ def serve_monitoring(settings: SciCowSettings, consumer: ConsumerState, progress
 
 
 class LetterCount:
-    """The result of `count`, which a thread of its own calls repeatedly; None while it raises TopicError.
+    """The result of `count`, which a thread of its own calls repeatedly; None while it raises.
 
-    That is every `every` seconds, and soon after `progress` has counted another dead letter.
+    That is every `every` seconds, and soon after `progress` has counted another dead letter or loss.
     """
 
     def __init__(self, count: Callable[[], int], progress: Progress, every: float = COUNT_PERIOD_SECONDS) -> None:
@@ -61,17 +60,17 @@ class LetterCount:
 
     def _run(self) -> None:
         while not self._over.is_set():
-            buried, until = self._buried, time.monotonic() + self._every
+            recorded, until = self._recorded, time.monotonic() + self._every
             try:
                 self._number = self._count()
-            except TopicError as error:
+            except Exception as error:  # noqa: BLE001 - such as of a `kafka.config_file` that is being replaced
                 if self._number is not None:
                     log.warning("the number of waiting dead letters is unknown: %s", error)
                 self._number = None
             while not self._over.wait(min(LETTER_POLL_SECONDS, self._every)):
-                if self._buried != buried or time.monotonic() >= until:
+                if self._recorded != recorded or time.monotonic() >= until:
                     break
 
     @property
-    def _buried(self) -> int:
-        return sum(topic.dead for topic in self._progress.snapshot().values())
+    def _recorded(self) -> int:
+        return sum(topic.dead + topic.lost for topic in self._progress.snapshot().values())

@@ -13,8 +13,9 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections import Counter, defaultdict
+from collections import Counter
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
@@ -59,7 +60,7 @@ CONFIG_FILE_CHECK_SECONDS = 5.0
 """Between two looks at `kafka.config_file` while nothing can be read from Kafka."""
 
 STANDSTILL_SECONDS = 30.0
-"""Without partitions, after an error of Kafka, from which on SciCow is held."""
+"""Without partitions, after an error of Kafka, or with one that is not read yet, from which on SciCow is held."""
 
 UNDELIVERED_SECONDS = 60.0
 """Without a message of a partition of which Kafka has some, after which SciCow connects anew.
@@ -68,7 +69,7 @@ librdkafka (2.16) may read nothing more of a topic that was deleted and created 
 """
 
 REMEMBER_SECONDS = 120.0
-"""How long the messages of a partition that was taken away are kept: its topic may have been deleted."""
+"""How long at least the messages of a partition that was taken away are kept: its topic may have been deleted."""
 
 MAX_RECONNECTIONS = 3
 """For the same offset that is not delivered."""
@@ -82,18 +83,20 @@ UNKNOWN_OFFSET = -1001
 class _PartitionBefore:
     """A partition that was taken away; it may be given back, of another topic of the same name.
 
-    `messages` were read and not done. Where the topic is the same, they are read again.
+    The queues keep its messages that were read and are not done. Where the topic is the same, they are read again.
     """
 
-    topic_id: str
-    next_offset: int
-    high_watermark: int
-    messages: list[ReceivedMessage]
+    partition: AssignedPartition
     until: float
-    """When it is forgotten, as `time.monotonic`."""
+    """When Kafka is asked whether the topic is still the same, as `time.monotonic`."""
 
     def is_other_than(self, topic_id: str) -> bool:
-        return bool(self.topic_id and topic_id and self.topic_id != topic_id)
+        mine = self.partition.topic_id
+        return bool(mine and topic_id and mine != topic_id)
+
+    def is_same_as(self, topic_id: str) -> bool:
+        """Also on a Kafka whose topics have no id."""
+        return self.partition.topic_id in ("", topic_id)
 
 
 class SciCowConsumer:
@@ -114,6 +117,7 @@ class SciCowConsumer:
         self._queues = self._workers.queues
         self._dead_letters = dead_letters
         self._losses = LossRecorder(dead_letters, progress)
+        self._client_number = 0
         self._connect()
         self._partitions: dict[PartitionKey, AssignedPartition] = {}
         self._sequence_gaps = SequenceGaps()
@@ -129,7 +133,9 @@ class SciCowConsumer:
         self._recorded: dict[AssignedPartition, set[int]] = {}  # the gaps that are being recorded as losses
         self._reconnections: Counter[tuple[str, int, int]] = Counter()  # by topic, partition and next offset
         self._before: dict[PartitionKey, _PartitionBefore] = {}
+        self._unsettled: dict[PartitionKey, AssignedPartition] = {}  # of topics that were deleted
         self._asked: dict[PartitionKey, tuple[AssignedPartition, dict[int, int], int]] = {}
+        self._asked_before: dict[PartitionKey, _PartitionBefore] = {}
         self._next_config_check = 0.0
         self._unassigned_since = time.monotonic()
         self._finish_within = min(2 * settings.scicat.timeout, MAX_FINISH_SECONDS)
@@ -138,31 +144,34 @@ class SciCowConsumer:
         """Make the clients, with `kafka.config_file` as it is now. SciCowSettingsError if they cannot be made."""
         settings = self._settings
         librdkafka = settings.kafka.librdkafka()
+        number = self._client_number + 1
+        config = {
+            "client.id": "scicow",
+            "auto.offset.reset": "earliest",
+            # How soon the topic of a new beamline is found.
+            "topic.metadata.refresh.interval.ms": 5000,
+            # A new topic or SciCow moves only the partitions that must move.
+            "partition.assignment.strategy": "cooperative-sticky",
+            "auto.commit.interval.ms": 1000,
+            # How long nobody reads the partitions of a SciCow that was killed.
+            "session.timeout.ms": 10_000,
+            # Each pause discards what was prefetched.
+            "queued.min.messages": 1000,
+            "queued.max.messages.kbytes": 16_384,
+            "log_level": 2,  # `_kafka_failed` logs each error once
+            **librdkafka,
+            "group.id": settings.kafka.group_id,
+            "enable.auto.commit": True,  # of stored offsets, which are those that are done
+            "enable.auto.offset.store": False,
+            "error_cb": partial(self._client_failed, number),
+        }
         inspector = PartitionInspector(settings.kafka)
-        self._kafka = make_client(
-            Consumer,
-            {
-                "client.id": "scicow",
-                "auto.offset.reset": "earliest",
-                # How soon the topic of a new beamline is found.
-                "topic.metadata.refresh.interval.ms": 5000,
-                # A new topic or SciCow moves only the partitions that must move.
-                "partition.assignment.strategy": "cooperative-sticky",
-                "auto.commit.interval.ms": 1000,
-                # How long nobody reads the partitions of a SciCow that was killed.
-                "session.timeout.ms": 10_000,
-                # Each pause discards what was prefetched.
-                "queued.min.messages": 1000,
-                "queued.max.messages.kbytes": 16_384,
-                "log_level": 2,  # `_kafka_failed` logs each error once
-                **librdkafka,
-                "group.id": settings.kafka.group_id,
-                "enable.auto.commit": True,  # of stored offsets, which are those that are done
-                "enable.auto.offset.store": False,
-                "error_cb": self._kafka_failed,
-            },
-        )
-        self._librdkafka, self._inspector = librdkafka, inspector
+        try:
+            self._kafka = make_client(Consumer, config)
+        except SciCowSettingsError:
+            inspector.close()  # it has a thread
+            raise
+        self._client_number, self._librdkafka, self._inspector = number, librdkafka, inspector
 
     def _subscribe(self) -> None:
         self._kafka.subscribe(
@@ -256,9 +265,8 @@ class SciCowConsumer:
         for partition in self._partitions.values():
             self._store_offset(partition)
             if not partition.started and partition.paused is None:
-                self._set_paused(
-                    partition, True
-                )  # nothing is read before it is known where: `_inspect` asks, and begins
+                # Nothing is read before it is known where: `_inspect` asks, and begins.
+                self._set_paused(partition, True)
             # Only when half is done, as each pause discards what was prefetched.
             if partition.started and partition.paused is not False and not partition.is_full(messages, size):
                 self._set_paused(partition, False)
@@ -268,7 +276,14 @@ class SciCowConsumer:
         self._next_housekeeping = time.monotonic() + OFFSET_STORE_SECONDS
 
     def _store_offset(self, partition: AssignedPartition) -> None:
+        if not partition.started:
+            return
+        was_waiting = partition.before is not None
         offset = partition.offset_to_store
+        if was_waiting and partition.before is None:
+            self._unsettled.pop((partition.topic, partition.number), None)
+            # A lower offset than what is committed, of the topic before, is not committed by librdkafka itself.
+            self._commit(_committed_place(partition, offset))
         if offset == partition.stored_offset:
             return
         try:
@@ -277,6 +292,13 @@ class SciCowConsumer:
             log.warning("%s: offset %d cannot be stored: %s", partition, offset, error)
         else:
             partition.stored_offset = offset
+
+    def _commit(self, place: TopicPartition) -> None:
+        """Without waiting for Kafka's answer."""
+        try:
+            self._kafka.commit(offsets=[place], asynchronous=True)
+        except KafkaException as error:
+            log.warning("%s cannot be committed: %s", place, error)
 
     def _high_watermark(self, partition: AssignedPartition) -> int:
         """The offset after the last message in Kafka, as of its last answer."""
@@ -298,20 +320,30 @@ class SciCowConsumer:
                 if self.assigned:
                     self._kafka_answered()
                 self._use_answer(answer)
-        for key in [key for key, before in self._before.items() if before.until < time.monotonic()]:
-            del self._before[key]
+                self._settle_before(answer)
         waits = any(not each.started for each in self._partitions.values())
         now = time.monotonic()
         if not self._inspector.is_asking and now >= self._next_inspection:
             self._next_inspection = now + (FIRST_INSPECTION_SECONDS if waits else INSPECTION_SECONDS)
             self._asked = {key: (each, each.gaps, each.next_offset) for key, each in self._partitions.items()}
-            self._inspector.ask(self._asked)
+            self._asked_before = {
+                key: before
+                for key, before in self._before.items()
+                if before.until <= now and key not in self._partitions
+            }
+            self._inspector.ask([*self._asked, *self._asked_before])
 
     def _use_answer(self, answer: Answer) -> None:
-        for key, facts in answer.items():
-            partition, gaps, next_offset = self._asked[key]
-            if partition.revoked:
+        for key, (partition, gaps, next_offset) in self._asked.items():
+            if self._partitions.get(key) is not partition:
                 continue  # the answer is about what it was before
+            facts = answer.get(key)
+            if not isinstance(facts, PartitionFacts):
+                partition.problem = str(facts) if facts else "Kafka has no such partition"
+                continue
+            partition.problem = ""
+            if partition.started:
+                partition.known_at = time.monotonic()
             if not partition.started:
                 self._start(partition, facts)
             elif facts.topic_id and partition.topic_id and facts.topic_id != partition.topic_id:
@@ -325,6 +357,20 @@ class SciCowConsumer:
                     # All that it has not read is deleted, and nothing has come since, which would show the gap.
                     self._seek(partition, facts.first, next_offset)
 
+    def _settle_before(self, answer: Answer) -> None:
+        """Of partitions that were taken away and not given back: whether the topic is still there, for who reads it."""
+        for key, before in self._asked_before.items():
+            facts = answer.get(key)
+            if self._before.get(key) is not before or key in self._partitions or isinstance(facts, InspectionFailed):
+                continue
+            if facts is None or before.is_other_than(facts.topic_id):
+                self._take_back(before.partition, created=facts is not None)
+            elif before.is_same_as(facts.topic_id):
+                self._queues.forget(before.partition)
+            else:
+                continue  # its id is not known at the moment
+            del self._before[key]
+
     def _start(self, partition: AssignedPartition, facts: PartitionFacts) -> None:
         partition.topic_id = facts.topic_id or facts.committed_id
         before = self._before.pop((partition.topic, partition.number), None)
@@ -337,40 +383,59 @@ class SciCowConsumer:
             self._seek(partition, facts.first)
         elif is_other:
             self._seek(partition, facts.first)
-            if partition.started:
-                self._losses.record_topic(partition, facts.committed, facts.committed)
+            if partition.started and partition.before is None:  # else it is on record already, or about to be
+                gone = AssignedPartition(partition.topic, partition.number)
+                gone.topic_id = facts.committed_id
+                gone.start(facts.committed)
+                self._losses.record_topic(gone, facts.committed, facts.committed)
+                self._wait_for(partition, gone)
         else:
             self._seek(partition, max(facts.committed, facts.first), facts.committed)
-        if not partition.started and before is not None:
+        if partition.started and partition.before is not None:
+            # Kafka may have deleted what was committed, with the topic. Who begins after a crash sees by this, which is
+            # of another topic, that there was something.
+            self._commit(_committed_place(partition.before, partition.before.first_not_done))
+        if before is None:
+            return
+        if not partition.started:
             self._before[partition.topic, partition.number] = before
+        elif before.partition.revoked:  # the topic is the same, and they are read again
+            self._queues.forget(before.partition)
 
     def _start_again(self, partition: AssignedPartition, facts: PartitionFacts) -> None:
         """The topic is another one of the same name: the offsets of the old one count no more."""
         key = (partition.topic, partition.number)
         self._remove([TopicPartition(*key)])
-        new = AssignedPartition(*key)
+        new = self._assigned(*key)
         new.paused = partition.paused
         with self._progress.locked():
             self._partitions[key] = new
         self._start(new, facts)
 
     def _topic_made_again(self, partition: AssignedPartition, before: _PartitionBefore) -> None:
+        old = before.partition
+        self._take_back(old)
+        self._wait_for(partition, old)
+
+    def _take_back(self, old: AssignedPartition, created: bool = True) -> None:
         """What was read of the topic before and is not done is nowhere else: it is ingested all the same."""
-        for message in before.messages:
-            kept = AssignedPartition(partition.topic, partition.number)  # its offsets are those of no topic any more
-            message.partition = kept
-            with self._progress.locked():
-                kept.received(message.offset, message.timestamp, message.size)
-                self._progress.count(partition.topic, "waiting")
-            self._queues.put(message)
-        self._losses.record_topic(partition, before.next_offset, max(before.high_watermark, before.next_offset))
+        with self._progress.locked():
+            self._progress.count(old.topic, "waiting", self._queues.take_back(old))
+        lost = {**old.gaps, old.furthest_offset: max(old.high_watermark, old.furthest_offset)}
+        for first, end in lost.items():
+            self._losses.record_topic(old, first, end, created)
+        self._unsettled[old.topic, old.number] = old
+
+    def _wait_for(self, partition: AssignedPartition, old: AssignedPartition) -> None:
+        """No offset of the partition is stored before all of `old` is done and on record."""
+        partition.before = self._unsettled[partition.topic, partition.number] = old
 
     def _seek(self, partition: AssignedPartition, offset: int, gap_from: int = -1) -> None:
         """Read from this offset on. What is between `gap_from` and it is a gap, to be judged with the next answer."""
         try:
             self._kafka.seek(TopicPartition(partition.topic, partition.number, offset))
         except KafkaException as error:
-            log.debug("%s: reading cannot begin at %d yet: %s", partition, offset, error)
+            partition.problem = f"reading cannot begin at offset {offset}: {error}"
         else:
             with self._progress.locked():
                 partition.start(offset, gap_from)
@@ -397,6 +462,15 @@ class SciCowConsumer:
         reason = self._inspection_error
         if not reason and self._kafka_error and now - self._unassigned_since > STANDSTILL_SECONDS:
             reason = self._kafka_error
+        if not reason:
+            reason = next(
+                (
+                    f"{each} cannot be read: {each.problem or 'Kafka does not say where it begins'}"
+                    for each in self._partitions.values()
+                    if (each.problem or not each.started) and now - each.known_at > STANDSTILL_SECONDS
+                ),
+                "",
+            )
         undelivered = [each for each in self._partitions.values() if each.undelivered_seconds() > UNDELIVERED_SECONDS]
         place, client = None, self._kafka
         if undelivered and not reason:
@@ -481,12 +555,17 @@ class SciCowConsumer:
         self._kafka_answered()
         with self._progress.locked():
             for each in partitions:
-                self._partitions[each.topic, each.partition] = AssignedPartition(each.topic, each.partition)
+                self._partitions[each.topic, each.partition] = self._assigned(each.topic, each.partition)
         self.assigned = True
         self._next_inspection = self._next_housekeeping = 0.0
         self._next_metadata = 0.0
         # `partitions` are only the new ones; the others stay assigned.
         log.info("reading %s", ", ".join(map(repr, self._partitions.values())) or "no partition")
+
+    def _assigned(self, topic: str, number: int) -> AssignedPartition:
+        partition = AssignedPartition(topic, number)
+        partition.before = self._unsettled.get((topic, number))
+        return partition
 
     def _on_revoke(self, client: Any, partitions: list[TopicPartition]) -> None:
         """When this returns, other consumers begin at the committed offsets; so no message may be in progress then."""
@@ -518,22 +597,19 @@ class SciCowConsumer:
     def _remove(self, partitions: list[TopicPartition]) -> list[AssignedPartition]:
         revoked = []
         until = time.monotonic() + REMEMBER_SECONDS
-        dropped: dict[AssignedPartition, list[ReceivedMessage]] = defaultdict(list)
         with self._progress.locked():
             for each in partitions:
                 partition = self._partitions.pop((each.topic, each.partition))
-                partition.revoked = True
                 self._recorded.pop(partition, None)
                 revoked.append(partition)
                 self._sequence_gaps.forget(each.topic)
             for message in self._queues.drop(revoked):
                 self._progress.count(message.partition.topic, "waiting", -1)
-                dropped[message.partition].append(message)
             for partition in revoked:
                 if partition.started:
-                    self._before[partition.topic, partition.number] = _PartitionBefore(
-                        partition.topic_id, partition.next_offset, partition.high_watermark, dropped[partition], until
-                    )
+                    self._before[partition.topic, partition.number] = _PartitionBefore(partition, until)
+                else:
+                    self._queues.forget(partition)
         self._next_metadata = 0.0
         return revoked
 
@@ -549,6 +625,10 @@ class SciCowConsumer:
         if closing.is_alive():
             log.warning("Kafka does not answer; the messages that were done last may be redelivered")
         log.info("stopped")
+
+    def _client_failed(self, number: int, error: KafkaError) -> None:
+        if number == self._client_number:  # not one that is being closed
+            self._kafka_failed(error)
 
     def _kafka_failed(self, error: KafkaError) -> None:
         if error.fatal():

@@ -8,6 +8,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Collection
+from operator import attrgetter
 
 from ingest.scicow.pipeline.assigned_partition import AssignedPartition
 from ingest.scicow.pipeline.backoff import Backoff
@@ -44,19 +45,12 @@ class DatasetQueues:
         self._waiting: list[tuple[float, int, DatasetQueue]] = []
         self._serial = itertools.count()
         self._in_progress: set[ReceivedMessage] = set()
+        self._dropped: dict[AssignedPartition, list[ReceivedMessage]] = {}
         self._closed = False
 
     def put(self, message: ReceivedMessage) -> None:
         with self._changed:
-            queue = self._queues.get(message.dataset)
-            if queue is None:
-                queue = self._queues[message.dataset] = DatasetQueue()
-                self._new.append(queue)
-            elif queue.dataset_missing and message.creates and queue.retry_at is not None:
-                queue.retry_at = None
-                self._due.append(queue)
-            queue.messages.append(message)
-            self._changed.notify()
+            self._put(message)
 
     def take(self) -> ReceivedMessage | None:
         """Waits for a message that can be ingested; `done` or `retry` must follow for it. None when closed."""
@@ -83,12 +77,14 @@ class DatasetQueues:
     def retry(self, message: ReceivedMessage, wait: float, dataset_missing: bool = False) -> bool:
         """The dataset waits for so many seconds. With `dataset_missing` a message that can create it goes first.
 
-        False if the partition was revoked meanwhile: then the message is dropped.
+        False if the partition was revoked meanwhile: then the message is dropped, and kept as `drop` does.
         """
         with self._changed:
             queue = self._returned(message)
             if message.partition.revoked:
                 queue.messages.remove(message)
+                if message.partition in self._dropped:
+                    self._dropped[message.partition].append(message)
                 self._proceed(message.dataset, queue)
                 return False
             queue.dataset_missing = queue.dataset_missing or dataset_missing
@@ -103,19 +99,42 @@ class DatasetQueues:
             return True
 
     def drop(self, partitions: Collection[AssignedPartition]) -> list[ReceivedMessage]:
-        """Remove the messages of these partitions that are not in progress."""
+        """Revoke these partitions: remove their messages that are not in progress, in the order of each dataset.
+
+        They are kept, and with them what is in progress and fails later, until `take_back` or `forget`.
+        """
         with self._changed:
             dropped: list[ReceivedMessage] = []
+            for partition in partitions:
+                partition.revoked = True
+                self._dropped.setdefault(partition, [])
             for dataset, queue in list(self._queues.items()):
-                removed = {
-                    each for each in queue.messages if each.partition in partitions and each is not queue.in_progress
-                }
-                if removed:
-                    dropped += removed
-                    queue.messages = deque(each for each in queue.messages if each not in removed)
-                    if not queue.messages:
-                        del self._queues[dataset]
+                kept: deque[ReceivedMessage] = deque()
+                for each in queue.messages:
+                    if each.partition in partitions and each is not queue.in_progress:
+                        dropped.append(each)
+                        self._dropped[each.partition].append(each)
+                    else:
+                        kept.append(each)
+                queue.messages = kept
+                if not kept:
+                    del self._queues[dataset]
             return dropped
+
+    def take_back(self, partition: AssignedPartition) -> int:
+        """Put what was dropped of this partition again, and drop nothing more of it. Returns the number of messages."""
+        with self._changed:
+            partition.revoked = False
+            # What failed after the others were dropped is the last in the list, and was the first of its dataset.
+            dropped = sorted(self._dropped.pop(partition, ()), key=attrgetter("serial"))
+            for message in dropped:
+                self._put(message)
+            return len(dropped)
+
+    def forget(self, partition: AssignedPartition) -> None:
+        """What was dropped of this partition is not needed any more."""
+        with self._changed:
+            self._dropped.pop(partition, None)
 
     def wait_until_idle(self, timeout: float, partitions: Collection[AssignedPartition] | None = None) -> bool:
         """Wait until no message of these partitions (None: of any) is in progress; False if that takes longer."""
@@ -133,6 +152,17 @@ class DatasetQueues:
             self._changed.notify_all()
 
     # ------------------------------------------------------- with the lock held
+
+    def _put(self, message: ReceivedMessage) -> None:
+        queue = self._queues.get(message.dataset)
+        if queue is None:
+            queue = self._queues[message.dataset] = DatasetQueue()
+            self._new.append(queue)
+        elif queue.dataset_missing and message.creates and queue.retry_at is not None:
+            queue.retry_at = None
+            self._due.append(queue)
+        queue.messages.append(message)
+        self._changed.notify()
 
     def _until_allowed(self) -> float | None:
         """For how long no message may be handed out; None: until one is returned."""

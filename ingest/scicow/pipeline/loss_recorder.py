@@ -10,7 +10,7 @@ import queue
 import threading
 from dataclasses import dataclass
 
-from ingest.scicow.dead_letters.producer import DeadLetterError, DeadLetterProducer
+from ingest.scicow.dead_letters.producer import DeadLetterProducer
 from ingest.scicow.pipeline.assigned_partition import AssignedPartition
 from ingest.scicow.pipeline.backoff import next_wait
 from ingest.scicow.pipeline.counters import Progress
@@ -24,7 +24,8 @@ class _Loss:
     gap: int
     first: int
     end: int
-    made_again: bool = False
+    with_topic: bool = False
+    created: bool = True
 
 
 class LossRecorder:
@@ -55,15 +56,20 @@ class LossRecorder:
         self._progress.count(partition.topic, "lost", end - first)
         self._waiting.put(_Loss(partition, gap, first, end))
 
-    def record_topic(self, partition: AssignedPartition, first: int, end: int) -> None:
-        """The topic of this partition was deleted, with its messages from `first` to before `end`, or more."""
+    def record_topic(self, partition: AssignedPartition, first: int, end: int, created: bool = True) -> None:
+        """The topic of this partition was deleted, with its messages from `first` to before `end`, or more.
+
+        `created` is whether there is another one of its name. How many messages it had is not known, so at least one
+        is counted. They are a gap of the partition until that is on record.
+        """
         log.error(
-            "%s: the topic was deleted and created again. What it had from offset %d on was not read, %d messages or "
+            "%s: the topic was deleted%s. What it had from offset %d on was not read, %d messages or "
             "more; `scifish resend --since` on the beamline's machine sends them again",
-            *(partition, first, end - first),
+            *(partition, " and created again" if created else "", first, end - first),
         )
-        self._progress.count(partition.topic, "lost", end - first)
-        self._waiting.put(_Loss(partition, -1, first, end, made_again=True))
+        self._progress.count(partition.topic, "lost", max(end - first, 1))
+        partition.open_gap(first, end)
+        self._waiting.put(_Loss(partition, first, first, end, with_topic=True, created=created))
 
     def _run(self) -> None:
         while not self._over.is_set():
@@ -73,12 +79,12 @@ class LossRecorder:
                 continue
             wait = 0.0
             # The next one to have the partition finds a gap itself, but not that the topic was another one.
-            while (loss.made_again or not loss.partition.revoked) and not self._over.is_set():
+            while (loss.with_topic or not loss.partition.revoked) and not self._over.is_set():
                 where = (loss.partition.topic, loss.partition.number, loss.first, loss.end)
                 try:
-                    self._dead_letters.put_lost(*where, made_again=loss.made_again)
-                except DeadLetterError as error:
-                    self.held = str(error)
+                    self._dead_letters.put_lost(*where, with_topic=loss.with_topic, created=loss.created)
+                except Exception as error:  # noqa: BLE001 - whatever it is, the loss is on record nowhere yet
+                    self.held = str(error) or repr(error)
                     wait = next_wait(wait)
                     self._over.wait(wait)
                 else:

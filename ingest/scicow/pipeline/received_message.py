@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from confluent_kafka import Message as KafkaMessage
@@ -51,6 +52,8 @@ class ReceivedMessage:
     """Run and number of its `origin` and `seq`; "" and 0 where they cannot be read."""
 
     failures: FailedAttempts | None = None
+    serial: int = field(default_factory=itertools.count().__next__)
+    """Grows from each message that is read to the next."""
 
     @classmethod
     def of(cls, kafka: KafkaMessage, partition: AssignedPartition) -> ReceivedMessage:

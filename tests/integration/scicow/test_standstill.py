@@ -29,6 +29,8 @@ from prometheus_client.parser import text_string_to_metric_families as parse
 
 from deploy.demo.processes import Process, Processes
 from ingest.scicat import SciCat
+from ingest.scicow.kafka.partition_inspector import Answer, PartitionFacts, PartitionInspector
+from ingest.scicow.settings import KafkaSettings
 from scifish.message import Message, encode
 from tests.alerts import Metrics, firing
 from tests.builders.messages import message
@@ -295,6 +297,59 @@ def test_what_was_read_of_a_topic_that_is_deleted_is_not_lost(site: Site, tmp_pa
     site.send(5)
     start_catalogue(site.processes, tmp_path / "own", port=port, name="scicat-2")
     assert eventually(lambda: site.count() == 36)
+
+
+def test_a_scicow_that_is_killed_with_messages_of_a_deleted_topic_leaves_a_trace(site: Site, tmp_path: Path) -> None:
+    port = free_ports(1)[0]
+    site.catalogue = start_catalogue(site.processes, tmp_path / "own", port=port, name="scicat-1")
+    make_topic(site.bootstrap, site.topic)
+    process = site.start()
+    site.send(1)
+    assert eventually(lambda: site.count() == 1)
+    assert site.catalogue.process is not None
+    site.catalogue.process.stop()
+    site.send(30)
+    assert eventually(lambda: site.of_topic().get("waiting") == 30)
+    delete_topic(site.bootstrap, site.topic)
+    assert eventually(lambda: make_again(site, 1))
+    site.send(5)
+    process.wait_for("the topic was deleted and created again")
+    # Kafka has deleted what was committed, with the topic; SciCow commits it again, for whoever comes after it.
+    assert eventually(lambda: 0 <= committed(site) <= 1)
+    process.kill()
+    start_catalogue(site.processes, tmp_path / "own", port=port, name="scicat-2")
+    site.start()
+    assert eventually(lambda: site.of_topic().get("lost", 0) >= 1)
+    assert eventually(lambda: site.count() == 6)
+    assert eventually(lambda: committed(site) == 5)
+
+
+def committed(site: Site) -> int:
+    """The offset that SciCow's group has committed of partition 0; negative if none."""
+    admin = AdminClient({"bootstrap.servers": site.bootstrap})
+    wanted = [ConsumerGroupTopicPartitions(site.group, [TopicPartition(site.topic, 0)])]
+    offset: int = admin.list_consumer_group_offsets(wanted)[site.group].result(PATIENCE).topic_partitions[0].offset
+    return offset
+
+
+def test_a_topic_that_is_deleted_is_left_out_of_what_kafka_says_of_partitions(site: Site) -> None:
+    make_topic(site.bootstrap, site.topic)
+    key, kept = (site.topic, 0), (f"{site.topic}-kept", 0)
+    make_topic(site.bootstrap, kept[0])
+    inspector = PartitionInspector(KafkaSettings(site.bootstrap, group_id=site.group))
+    answers: list[Answer] = []
+
+    def answered() -> set[tuple[str, int]]:
+        inspector.ask([key, kept])
+        assert eventually(lambda: (answer := inspector.answer()) is not None and not answers.append(answer))
+        return {each for each, facts in answers[-1].items() if isinstance(facts, PartitionFacts)}
+
+    try:
+        assert eventually(lambda: answered() == {key, kept})
+        delete_topic(site.bootstrap, site.topic)
+        assert eventually(lambda: answered() == {kept} == set(answers[-1]))
+    finally:
+        inspector.close()
 
 
 def make_again(site: Site, partitions: int) -> bool:

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from ingest.scicat import DocumentConflict, Expired, Modified, NotAllowed, SciCatError, TimedOut, TooLarge
 from ingest.scicow.commands.dead_letters import as_json, listed, passes, readable, shown
 from ingest.scicow.commands.replay import going_on
-from ingest.scicow.dead_letters.producer import _headers
+from ingest.scicow.dead_letters import producer
+from ingest.scicow.dead_letters.producer import LOST_HEADER, DeadLetterError, DeadLetterProducer, _headers
 from ingest.scicow.dead_letters.topic import (
     DeadLetterTopic,
     LetterId,
@@ -25,9 +26,11 @@ from ingest.scicow.dead_letters.topic import (
 from ingest.scicow.errors import DatasetMissing, MessageRefused, NotYet
 from ingest.scicow.kafka.resend import RESENT_HEADER, Replay, copy_of, original_of
 from ingest.scicow.kafka.topics import MessagePosition, NoTopic, OffsetRange, TopicError
+from ingest.scicow.settings import load
 from scifish.message import MessageError
 from tests.builders.kafka_messages import Taken, taken
 from tests.builders.messages import message
+from tests.paths import DOCS
 
 LETTERS = "scicow-dead-letters"
 
@@ -233,10 +236,42 @@ def test_the_last_letter_of_a_message_says_what_became_of_it():
         settled(LetterId(0, 2), "dropped", 3),
     ]
     topic = DeadLetterTopic(FakeTopics(scicow_dead_letters=records), LETTERS)
-    fates = topic.fates(lambda place: True, lambda _: None)
+    fates, _ = topic.fates(lambda place: True, lambda _: None)
     [(place, (last, how))] = fates.items()
     assert (place, last.id, how.how) == (MessagePosition("scifish-cosaxs", 0, 4), LetterId(0, 2), "dropped")
-    assert topic.fates(lambda place: False, lambda _: None) == {}
+    assert topic.fates(lambda place: False, lambda _: None) == ({}, [])
+
+
+def test_a_letter_about_lost_messages_hides_no_other_letter():
+    original = taken(message(), 4)
+    lost = [letter(original, offset, more=[(LOST_HEADER, b"7")]) for offset in (1, 2)]
+    records = [letter(original, 0), *lost, settled(LetterId(0, 2), "dropped", 3)]
+    topic = DeadLetterTopic(FakeTopics(scicow_dead_letters=records), LETTERS)
+    fates, of_lost = topic.fates(lambda place: True, lambda _: None)
+    assert [(last.id, how) for last, how in fates.values()] == [(LetterId(0, 0), None)]
+    assert [(each.id, bool(how)) for each, how in of_lost] == [(LetterId(0, 1), False), (LetterId(0, 2), True)]
+
+
+def test_a_configuration_that_cannot_be_read_or_a_full_client_is_a_failed_letter(monkeypatch):
+    class Full:
+        def __init__(self, config):
+            pass
+
+        def produce(self, *args, **kwargs):
+            raise BufferError("Local: Queue full")
+
+    monkeypatch.setattr(producer, "Producer", Full)
+    found = DeadLetterProducer(load(DOCS / "scicow.example.yaml", secrets=False))
+    with pytest.raises(DeadLetterError, match="Queue full"):
+        found.put_lost("scifish-cosaxs", 0, 1, 2)
+
+    def unreadable(config):
+        raise ValueError("no such property")
+
+    monkeypatch.setattr(Full, "list_topics", lambda *args, **kwargs: None, raising=False)
+    monkeypatch.setattr(producer, "AdminClient", unreadable)
+    with pytest.raises(DeadLetterError, match="no such property"):
+        found.make_topic()
 
 
 def test_filters():

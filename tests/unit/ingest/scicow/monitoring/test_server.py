@@ -254,10 +254,30 @@ def test_dead_letters_are_counted_again_and_again() -> None:
         assert eventually(lambda: letters() == 5)
 
 
-def test_a_dead_letter_of_our_own_is_counted_soon(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("error", [SciCowSettingsError("kafka.config_file: is empty"), BufferError("full")])
+def test_the_letters_are_counted_again_whatever_error_came_before(error: Exception) -> None:
+    answers = iter([error, 5])
+
+    def count() -> int:
+        answer = next(answers, 5)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    with LetterCount(count, Progress(), every=0.01) as letters:
+        assert eventually(lambda: letters() == 5)
+
+
+@pytest.mark.parametrize("counter", ["dead", "lost"])
+def test_a_dead_letter_of_our_own_is_counted_soon(counter: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(service, "LETTER_POLL_SECONDS", 0.01)
     progress = Progress()
-    with LetterCount(lambda: progress.snapshot().get(COSAXS, TopicCounters()).dead, progress, every=3600.0) as letters:
+
+    def count() -> int:
+        number: int = getattr(progress.snapshot().get(COSAXS, TopicCounters()), counter)
+        return number
+
+    with LetterCount(count, progress, every=3600.0) as letters:
         assert eventually(lambda: letters() == 0)
-        progress.count(COSAXS, "dead")
+        progress.count(COSAXS, counter)
         assert eventually(lambda: letters() == 1)

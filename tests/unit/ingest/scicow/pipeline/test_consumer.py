@@ -22,7 +22,7 @@ from ingest.scicow.pipeline import backoff, consumer, failure_policy
 from ingest.scicow.pipeline.consumer import SciCowConsumer
 from ingest.scicow.pipeline.counters import Progress, TopicCounters
 from ingest.scicow.pipeline.workers import Workers
-from ingest.scicow.settings import load
+from ingest.scicow.settings import SciCowSettingsError, load
 from scifish.message import encode
 from tests.builders.messages import message
 from tests.paths import DOCS
@@ -80,6 +80,7 @@ class FakeKafka:
         self.closed = False
         self.checks = []
         self.sought = []
+        self.places = []  # committed without waiting for the answer
 
     def subscribe(self, topics, on_assign, on_revoke, on_lost):
         self._on_assign, self._on_revoke, self._on_lost = on_assign, on_revoke, on_lost
@@ -147,7 +148,9 @@ class FakeKafka:
             self.stored[each.partition] = each.offset
 
     def commit(self, offsets, asynchronous):
-        assert not asynchronous
+        if asynchronous:
+            self.places += [(each.partition, each.offset, each.metadata) for each in offsets]
+            return
         if self.refuses:
             raise KafkaException(KafkaError(self.refuses))
         for each in offsets:
@@ -165,20 +168,23 @@ class FakeKafka:
 
 
 class FakeInspector:
-    """Answers at once what `facts` says, else that a partition begins with its next message in the script."""
+    """Answers at once what `facts` says (None: there is no such partition).
+
+    Else a partition begins with its next message in the script.
+    """
 
     def __init__(self, kafka):
         self.facts = {}
         self.script = list
         self.failure = ""
         self._asked = None
-        self.is_asking = False
+        self.is_asking = self.closed = False
 
     def ask(self, partitions):
         self._asked = list(partitions)
 
     def close(self):
-        pass
+        self.closed = True
 
     def answer(self):
         asked, self._asked = self._asked, None
@@ -191,7 +197,8 @@ class FakeInspector:
             if isinstance(step, FakeMessage):
                 first.setdefault((TOPIC, step.partition()), PartitionFacts("", step.offset(), 0, -1, ""))
         nothing = PartitionFacts("", 0, 0, -1, "")
-        return {key: self.facts.get(key, first.get(key, nothing)) for key in asked}
+        found = {key: self.facts.get(key, first.get(key, nothing)) for key in asked}
+        return {key: each for key, each in found.items() if each is not None}
 
 
 class FakeIngestor:
@@ -209,7 +216,7 @@ class FakeIngestor:
         self._in_work = set()
         self._lock = threading.Lock()
 
-    def ingest(self, given):
+    def ingest(self, given, is_resent=False):
         uuid = given["uuid"]
         with self._lock:
             assert uuid not in self._in_work, "two writers for one dataset"
@@ -244,10 +251,10 @@ class FakeDeadLetters:
         self.losses = []
         self.failures = []
 
-    def put_lost(self, topic, partition, first, end, made_again=False):
+    def put_lost(self, topic, partition, first, end, with_topic=False, created=True):
         if self.failures:
             raise self.failures.pop(0)
-        self.losses.append((topic, partition, first, end, made_again))
+        self.losses.append((topic, partition, first, end, with_topic and (created or "away")))
 
     def put(self, given, error):
         if self.failures:
@@ -1086,6 +1093,8 @@ def test_an_offset_of_another_topic_of_the_same_name_is_not_used(cow):
     run(cow, at(0, message()), lambda: cow.dead.losses)
     assert cow.kafka.sought[0] == (0, 0)
     assert cow.dead.losses == [(TOPIC, 0, 5, 5, True)]
+    assert counts(cow).lost == 1  # at least, so that it is seen
+    assert cow.kafka.places == [(0, 5, "another"), (0, 1, "one")]
 
 
 def test_a_topic_that_is_made_again_is_read_from_its_beginning_and_what_was_read_is_done(cow):
@@ -1126,3 +1135,205 @@ def test_a_kafka_that_does_not_answer_is_said_until_it_does(cow):
         return True
 
     run(cow, silent, lambda: cow.progress.kafka, answers, lambda: not cow.progress.kafka)
+
+
+def becomes(cow, **changes):
+    """A step of a script: what Kafka says of partition 0 from now on."""
+
+    def step():
+        cow._inspector.facts = facts(**changes)
+        return True
+
+    return step
+
+
+def test_what_is_in_progress_when_a_topic_is_made_again_is_ingested_though_it_fails_in_between(cow):
+    one = message()
+    begun, go = threading.Event(), threading.Event()
+
+    def fail():
+        begun.set()
+        go.wait(PATIENCE)
+        raise NotYet("x")
+
+    cow.ingestor.failures[one["uuid"]] = [fail]
+    cow._inspector.facts = facts(last=6, committed=5, committed_id="one")
+    cow._finish_within = 0.01
+    run(
+        cow,
+        at(5, one),
+        begun.is_set,
+        lambda: cow.kafka.revoke(0),
+        lambda: go.set() is None,
+        lambda: counts(cow).retried == 1,
+        becomes(cow, topic_id="two"),
+        lambda: cow.kafka.assign(0),
+        lambda: cow.ingestor.done == [one],
+    )
+    assert counts(cow).waiting == 0
+
+
+def test_the_messages_of_a_dataset_stay_in_order_when_their_topic_is_made_again(cow):
+    uuid = message()["uuid"]
+    row = [message("annotation", uuid, seq=seq) for seq in range(1, 21)]
+    cow.ingestor.failures[uuid] = [NotYet("x")] * 100_000
+    cow._inspector.facts = facts(committed=0, committed_id="one")
+    run(
+        cow,
+        *[at(offset, each) for offset, each in enumerate(row)],
+        lambda: cow.ingestor.tries,
+        becomes(cow, topic_id="two"),
+        lambda: cow._unsettled,
+        lambda: cow.ingestor.failures.clear() is None,
+    )
+    assert [each["seq"] for each in cow.ingestor.done] == list(range(1, 21))
+
+
+@pytest.mark.parametrize("left", ["message", "record"])
+def test_no_offset_of_a_new_topic_counts_before_all_of_the_one_before_is_done_and_on_record(cow, left):
+    old, new = message(), message()
+    if left == "message":
+        cow.ingestor.failures[old["uuid"]] = [NotYet("x")] * 100_000
+    else:
+        cow.dead.failures = [DeadLetterError("away")] * 100_000
+    cow._inspector.facts = facts(last=9, committed=5, committed_id="one")
+    stored = []
+
+    def settle():
+        stored.append((dict(cow.kafka.stored), list(cow.kafka.places)))
+        cow.ingestor.failures.clear()
+        cow.dead.failures = []
+        return True
+
+    run(
+        cow,
+        at(5, old),
+        lambda: cow.ingestor.tries and (left == "message" or cow.kafka.stored.get(0) == 6),
+        becomes(cow, topic_id="two", last=1),
+        lambda: (0, 0) in cow.kafka.sought,
+        at(0, new),
+        lambda: new in cow.ingestor.done,
+        more_polls(5),
+        settle,
+        lambda: cow.kafka.stored.get(0) == 1,
+    )
+    first = 5 if left == "message" else 6
+    # What Kafka has is of the topic before; so who begins there sees that there was something.
+    assert stored == [({0: first, 1: 0}, [(0, first, "one")])]
+    assert (0, 1, "two") in cow.kafka.places
+    assert cow.kafka.committed[0] == 1
+
+
+def more_polls(number):
+    left = iter(range(number))
+    return lambda: next(left, None) is None
+
+
+def test_a_topic_that_stays_away_is_on_record_and_what_was_read_of_it_is_ingested(cow, monkeypatch, caplog):
+    monkeypatch.setattr(consumer, "REMEMBER_SECONDS", 0.0)
+    one = message()
+    cow.ingestor.failures[one["uuid"]] = [NotYet("x")] * 100_000
+    cow._inspector.facts = facts(last=9, committed=5, committed_id="one")
+
+    def deleted():
+        cow._inspector.facts = {(TOPIC, 0): None}
+        return cow.kafka.revoke(0)
+
+    run(
+        cow,
+        at(5, one),
+        lambda: cow.ingestor.tries,
+        more_polls(3),
+        deleted,
+        lambda: cow.dead.losses,
+        becomes(cow, topic_id="two"),
+        lambda: cow.kafka.assign(0),
+        lambda: (0, 5, "one") in cow.kafka.places,
+        lambda: cow.ingestor.failures.clear() is None,
+        lambda: (0, 0, "two") in cow.kafka.places,
+    )
+    assert cow.ingestor.done == [one]
+    assert cow.dead.losses == [(TOPIC, 0, 6, 9, "away")]
+    assert [each.levelname for each in caplog.records].count("ERROR") == 1
+    assert "the topic was deleted. What it had from offset 6 on was not read" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("answer", "kept"),
+    [
+        ({"topic_id": "one"}, False),
+        ({"topic_id": ""}, True),
+        (InspectionFailed("timed out"), True),
+    ],
+)
+def test_what_was_taken_away_is_remembered_until_its_topic_is_known_to_be_the_same(cow, monkeypatch, answer, kept):
+    monkeypatch.setattr(consumer, "REMEMBER_SECONDS", 0.0)
+    one = message()
+    cow.ingestor.failures[one["uuid"]] = [NotYet("x")] * 100_000
+    cow._inspector.facts = facts(last=9, committed=5, committed_id="one")
+
+    def taken():
+        cow._inspector.facts = {(TOPIC, 0): answer} if isinstance(answer, Exception) else facts(**answer)
+        return cow.kafka.revoke(0)
+
+    run(
+        cow,
+        at(5, one),
+        lambda: cow.ingestor.tries,
+        taken,
+        more_polls(5),
+        lambda: bool(cow._before) == bool(cow._queues._dropped) == kept,
+        stop,
+    )
+    assert not cow.dead.losses
+    assert not cow.ingestor.done
+
+
+@pytest.mark.parametrize("error", [SciCowSettingsError("kafka.config_file: is empty"), BufferError("full")])
+def test_a_loss_is_on_record_whatever_error_came_before(cow, error):
+    cow._inspector.facts = facts(first=20, last=22, committed=3, committed_id="one")
+    cow.dead.failures = [error]
+    run(cow, at(20, message()), at(21, message()), lambda: cow.dead.losses)
+    assert cow.dead.losses == [(TOPIC, 0, 3, 20, False)]
+
+
+@pytest.mark.parametrize(
+    ("answer", "reason"),
+    [
+        (InspectionFailed("Broker: Topic authorization failed"), "Broker: Topic authorization failed"),
+        (None, "Kafka has no such partition"),
+    ],
+)
+def test_a_partition_that_does_not_start_is_seen_and_does_not_stop_the_others(cow, monkeypatch, answer, reason):
+    monkeypatch.setattr(consumer, "STANDSTILL_SECONDS", 0.0)
+    cow._inspector.facts = {(TOPIC, 0): answer}
+    run(
+        cow,
+        at(0, message(), partition=1),
+        lambda: f"scifish-cosaxs[0] cannot be read: {reason}" in cow.progress.kafka,
+        stop,
+    )
+    assert counts(cow).read == 1
+
+
+def test_an_error_of_a_client_that_is_being_closed_says_nothing(cow):
+    before = cow.kafka.config["error_cb"]
+    cow._connect()
+    before(KafkaError(KafkaError._FATAL, "fenced", fatal=True))
+    before(KafkaError(KafkaError._ALL_BROKERS_DOWN))
+    assert (cow._broken, cow._kafka_error) == (False, "")
+    cow._kafka.config["error_cb"](KafkaError(KafkaError._ALL_BROKERS_DOWN))
+    assert cow._kafka_error
+
+
+def test_a_client_that_is_refused_leaves_no_inspector(cow, monkeypatch):
+    made = []
+
+    def refused(config):
+        raise ValueError("no such property")
+
+    monkeypatch.setattr(consumer, "Consumer", refused)
+    monkeypatch.setattr(consumer, "PartitionInspector", lambda kafka: made.append(FakeInspector(kafka)) or made[-1])
+    with pytest.raises(SciCowSettingsError):
+        cow._connect()
+    assert [each.closed for each in made] == [True]

@@ -15,6 +15,7 @@ from ingest.scicow.pipeline.sequence_gaps import SequenceGaps
 from scifish.message import encode
 from tests.builders.messages import message
 from tests.unit.ingest.scicow.pipeline.test_consumer import FakeMessage
+from tests.waiting import PATIENCE
 
 UUIDS = [f"00000000-0000-0000-0000-00000000000{number}" for number in range(4)]
 
@@ -201,6 +202,59 @@ def test_an_offset_is_stored_up_to_the_first_that_is_not_done():
     one.done(7)
     assert (one.offset_to_store, one.oldest_timestamp, one.unfinished) == (8, None, 0)
     assert not one.is_full(1, 1)
+
+
+def test_an_offset_that_comes_twice_is_done_when_both_are(caplog):
+    one = AssignedPartition("t", 0)
+    for offset in (4, 5, 5, 6):
+        one.received(offset, 100.0, 10)
+    assert "t[0]: Kafka went back from offset 6 to 5" in caplog.text
+    for offset in (4, 5, 6):
+        one.done(offset)
+    assert (one.offset_to_store, one.unfinished) == (5, 1)
+    one.done(5)
+    assert (one.offset_to_store, one.unfinished) == (7, 0)
+    one.done(5)
+    assert (one.offset_to_store, one.unfinished) == (7, 0)
+    assert not one.is_full(1, 1)
+
+
+def test_how_long_nothing_is_delivered_does_not_depend_on_the_date(monkeypatch):
+    one = AssignedPartition("t", 0)
+    one.start(0)
+    one.paused = False
+    one.update_high_watermark(5)
+    now = time.time()
+    monkeypatch.setattr(time, "time", lambda: now + 100_000)
+    assert one.undelivered_seconds() < PATIENCE
+    assert one.oldest_timestamp > now + 90_000
+
+
+def test_what_is_dropped_can_be_taken_back_in_its_order():
+    queues = DatasetQueues(Backoff())
+    one = AssignedPartition("t", 0)
+    row = [item(one, offset, UUIDS[0]) for offset in range(20)]
+    for each in row:
+        queues.put(each)
+    in_progress = queues.take()
+    assert queues.drop([one]) == row[1:]
+    assert not queues.retry(in_progress, 0.0)
+    assert queues.take_back(one) == 20
+    for each in row:
+        assert queues.take() is each
+        queues.done(each)
+    assert not queues._dropped
+
+
+def test_nothing_is_kept_of_what_is_forgotten():
+    queues = DatasetQueues(Backoff())
+    one = AssignedPartition("t", 0)
+    queues.put(item(one, 0, UUIDS[0]))
+    in_progress = queues.take()
+    queues.drop([one])
+    queues.forget(one)
+    assert not queues.retry(in_progress, 0.0)
+    assert not queues._dropped
 
 
 def test_waits_grow_up_to_a_limit():
