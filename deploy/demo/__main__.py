@@ -111,7 +111,7 @@ class Demo:
             environment = session.environment(self._proxy(MACROSERVER))
         finally:
             door.close()
-        snapshot = environment["SciFishLastSnapshot"]
+        (snapshot,) = environment["SciFishLastSnapshot"].values()  # by Door
         self.scans = expected_scans(environment["ScanHistory"], self.stack.name(MACROSERVER))
         last = Expected(snapshot["uuid"], snapshot["name"], "completed", snapshot["time"], "snapshot")
         return [*self.scans, last, *self._analysed()]

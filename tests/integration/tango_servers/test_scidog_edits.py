@@ -300,10 +300,10 @@ def test_a_table_from_a_spreadsheet_and_back(stack: Stack, scidog: tango.DeviceP
     request = {"name": "table", "revision": found["revision"], "text": exported["text"]}
     assert json.loads(scidog.ImportConfig(json.dumps(request)))["lines"] == found["lines"]
     with pytest.raises(tango.DevFailed) as error:
-        scidog.ImportConfig(json.dumps({**request, "text": "name,source\r\nx,y\r\nz,\r\n"}))
+        scidog.ImportConfig(json.dumps({**request, "text": "name,source\r\nx,/y\r\nz,\r\n"}))
     kind, text = refusal(error)
     assert kind == "SciDog_TableError"
-    assert "line 2: x: source 'y'" in text
+    assert "line 2: x: source '/y'" in text
     assert "line 3: z: source is missing" in text
     with pytest.raises(tango.DevFailed) as error:
         scidog.ExportConfig(["table", "xls"])
