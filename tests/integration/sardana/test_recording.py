@@ -207,6 +207,7 @@ def annotated(system: System, change: object) -> str:
     return str(found["uuid"])
 
 
+@pytest.mark.long
 def test_a_comment_finds_its_scan_where_tango_host_is_spelt_otherwise_since(system: System) -> None:
     scan = system.scan("ascan", "mot01", "0", "1", "1", "0.05")
     spelling = system.stack.env["TANGO_HOST"]

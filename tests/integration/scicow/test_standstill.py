@@ -299,6 +299,7 @@ def test_what_was_read_of_a_topic_that_is_deleted_is_not_lost(site: Site, tmp_pa
     assert eventually(lambda: site.count() == 36)
 
 
+@pytest.mark.long
 def test_a_scicow_that_is_killed_with_messages_of_a_deleted_topic_leaves_a_trace(site: Site, tmp_path: Path) -> None:
     port = free_ports(1)[0]
     site.catalogue = start_catalogue(site.processes, tmp_path / "own", port=port, name="scicat-1")

@@ -267,6 +267,7 @@ def test_a_short_retention_is_wrong(beamline: Beamline) -> None:
     assert eventually(lambda: beamline.parts(scicow=False)["Topic"]["text"].endswith("messages are kept for ever"))
 
 
+@pytest.mark.long
 def test_what_waits_in_the_spool_is_wrong(beamline: Beamline, tmp_path: Path) -> None:
     program = "\n".join(
         [
@@ -317,6 +318,7 @@ def test_settings_of_scicow_that_cannot_be_used(beamline: Beamline, tmp_path: Pa
     assert f"{file}, line 1" in seen["SciCow"]
 
 
+@pytest.mark.long
 def test_only_the_beamline_side_is_installed(beamline: Beamline, tmp_path: Path) -> None:
     """Without the packages of the extra `ingest`, and without settings of SciCow."""
     (tmp_path / "sitecustomize.py").write_text(

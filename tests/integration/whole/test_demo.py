@@ -115,7 +115,7 @@ def test_the_demo_on_a_kafka_and_a_scicat_of_others(tmp_path: Path, kafka: Kafka
 @pytest.mark.parametrize(
     "number",
     # The others end as the demo itself does, with another status.
-    [*(pytest.param(number, marks=pytest.mark.long) for number in (signal.SIGINT, signal.SIGTERM)), signal.SIGKILL],
+    [pytest.param(number, marks=pytest.mark.long) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGKILL)],
 )
 def test_nothing_is_left_when_the_demo_is_stopped_in_the_middle(tmp_path: Path, number: signal.Signals) -> None:
     log = tmp_path / "out.txt"

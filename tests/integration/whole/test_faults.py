@@ -1,6 +1,6 @@
-"""`make faults` in its short form, as its own program: each fault once, without those of Kafka that take a minute each.
+"""`make faults` in its short form, as its own program: each fault once, without those that take half a minute each.
 
-These have tests of their own: scicow/test_standstill.py and scifish/test_refused.py.
+They have tests of their own: scicow/test_standstill.py, scifish/test_refused.py, scifish/test_companion.py.
 """
 
 from __future__ import annotations
@@ -16,7 +16,10 @@ from tests.servers.kafka import ROOT, DownloadError, has_java, kafka_jars
 
 pytestmark = pytest.mark.first
 
-SLOW = ("message size lowered", "retention passed", "password changed", "topic made again")
+SLOW = (
+    *("message size lowered", "retention passed", "password changed", "topic made again", "clock ahead"),
+    *("Kafka killed", "program and its children killed", "program ended", "PathFixer stopped"),
+)
 
 
 def test_nothing_is_lost_double_or_left_running(tmp_path: Path) -> None:
