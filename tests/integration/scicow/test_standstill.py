@@ -411,6 +411,7 @@ def test_a_changed_password_is_said_and_its_file_is_read_again(secured: Site, se
     assert process.running
 
 
+@pytest.mark.long
 def test_no_dead_letter_topic_and_no_right_to_make_one_is_said_as_that(secured: Site) -> None:
     dead_letters = f"dead-{secured.run}"
     for where in (dead_letters, CLUSTER):

@@ -145,6 +145,7 @@ def test_small_messages_are_not_held_by_a_large_one_and_that_one_is_sent_when_th
     session.close()
 
 
+@pytest.mark.long
 def test_a_corrected_address_is_used_while_messages_wait(lab: Lab, kafka: Kafka, tmp_path: Path) -> None:
     config = tmp_path / "settings.yaml"
 
