@@ -360,7 +360,7 @@ class TestFailingCatalogue:
     ) -> None:
         fail({"path": "metadataKeys", "do": "answer", "status": 500})
         chooser = columns_of(filled).openChooser()
-        qtbot.waitUntil(lambda: "fault (status 500)" in chooser.message.text())
+        qtbot.waitUntil(lambda: "internal error (status 500)" in chooser.message.text())
         assert "Optics" in [chooser.tree.topLevelItem(row).text(0) for row in range(chooser.tree.topLevelItemCount())]
 
 
