@@ -13,7 +13,7 @@ OK, WRONG, NOT_CHECKED = "ok", "wrong", "not checked"
 MARKS = {OK: "ok   ", WRONG: "WRONG", NOT_CHECKED: "?    "}
 
 MIN_SECRET_LENGTH = 3
-"""Characters. Shorter texts are in every sentence by chance."""
+"""Characters. A shorter text occurs in any sentence."""
 
 
 @dataclass(frozen=True)
