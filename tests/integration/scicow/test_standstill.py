@@ -280,29 +280,12 @@ def test_a_topic_that_is_made_again_is_read_from_its_beginning(site: Site) -> No
     assert eventually(lambda: site.ran("dead-letters", "drop", "--all", "--yes").returncode == 0 and not site.status())
 
 
-@pytest.mark.long
-def test_what_was_read_of_a_topic_that_is_deleted_is_not_lost(site: Site, tmp_path: Path) -> None:
-    port = free_ports(1)[0]
-    site.catalogue = start_catalogue(site.processes, tmp_path / "own", port=port, name="scicat-1")
-    make_topic(site.bootstrap, site.topic)
-    site.start()
-    site.send(1)
-    assert eventually(lambda: site.count() == 1)
-    assert site.catalogue.process is not None
-    site.catalogue.process.stop()
-    site.send(30)
-    assert eventually(lambda: site.of_topic().get("waiting") == 30)
-    delete_topic(site.bootstrap, site.topic)
-    assert eventually(lambda: make_again(site, 1))
-    site.send(5)
-    start_catalogue(site.processes, tmp_path / "own", port=port, name="scicat-2")
-    assert eventually(lambda: site.count() == 36)
+def make_again_with_messages_read(site: Site, folder: Path, port: int) -> Process:
+    """Returns a SciCow that has read 30 messages of a topic which was then deleted and created again, with 5 others.
 
-
-@pytest.mark.long
-def test_a_scicow_that_is_killed_with_messages_of_a_deleted_topic_leaves_a_trace(site: Site, tmp_path: Path) -> None:
-    port = free_ports(1)[0]
-    site.catalogue = start_catalogue(site.processes, tmp_path / "own", port=port, name="scicat-1")
+    Its catalogue, whose state is in `folder`, was stopped before it could have the 30.
+    """
+    site.catalogue = start_catalogue(site.processes, folder / "own", port=port, name="scicat-1")
     make_topic(site.bootstrap, site.topic)
     process = site.start()
     site.send(1)
@@ -314,6 +297,21 @@ def test_a_scicow_that_is_killed_with_messages_of_a_deleted_topic_leaves_a_trace
     delete_topic(site.bootstrap, site.topic)
     assert eventually(lambda: make_again(site, 1))
     site.send(5)
+    return process
+
+
+@pytest.mark.long
+def test_what_was_read_of_a_topic_that_is_deleted_is_not_lost(site: Site, tmp_path: Path) -> None:
+    port = free_ports(1)[0]
+    make_again_with_messages_read(site, tmp_path, port)
+    start_catalogue(site.processes, tmp_path / "own", port=port, name="scicat-2")
+    assert eventually(lambda: site.count() == 36)
+
+
+@pytest.mark.long
+def test_a_scicow_that_is_killed_with_messages_of_a_deleted_topic_leaves_a_trace(site: Site, tmp_path: Path) -> None:
+    port = free_ports(1)[0]
+    process = make_again_with_messages_read(site, tmp_path, port)
     process.wait_for("the topic was deleted and created again")
     # Kafka has deleted what was committed, with the topic; SciCow commits it again, for whoever comes after it.
     assert eventually(lambda: 0 <= committed(site) <= 1)
