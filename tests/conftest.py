@@ -17,7 +17,8 @@ from tests.servers.sardana import FAILED
 from tests.waiting import PATIENCE
 
 # How long an example takes says as much of what else the machine does.
-settings.register_profile("project", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("project", max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("thorough", settings.get_profile("project"), max_examples=400)  # `make soak`
 settings.load_profile("project")
 
 

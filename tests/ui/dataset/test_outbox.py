@@ -27,7 +27,7 @@ def outbox(tmp_path: Path) -> Outbox:
 
 
 class TestDisk:
-    @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=50)
+    @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
     @given(value=st.one_of(st.text(st.characters(exclude_categories=["Cs"])), st.floats(0, 3)), title=st.text("aä\n/"))
     def test_a_saved_edit_is_there(self, outbox: Outbox, value: str | float, title: str) -> None:
         edit = Edit(EDIT.catalogue, EDIT.username, EDIT.pid, COMMENT, value, (None, 1.5, "x"), title=title)

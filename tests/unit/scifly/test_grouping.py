@@ -259,7 +259,7 @@ FILES = st.lists(
 )
 
 
-@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(files=FILES, data=st.data())
 def test_in_whatever_order_files_are_finished_each_is_in_one_measurement(
     tmp_path_factory: pytest.TempPathFactory, files: list[str], data: st.DataObject

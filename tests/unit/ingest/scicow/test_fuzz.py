@@ -34,7 +34,7 @@ def ingestor(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ingestor]:
         yield Ingestor(client, given_settings, partial(by_settings, settings=given_settings))
 
 
-@settings(max_examples=300, suppress_health_check=list(HealthCheck))
+@settings(suppress_health_check=list(HealthCheck))
 @given(payloads)
 def test_each_message_is_ingested_or_refused(ingestor: Ingestor, data: bytes) -> None:
     begin = time.monotonic()

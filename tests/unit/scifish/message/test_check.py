@@ -80,7 +80,7 @@ def test_each_field_in_turn(said: Any) -> None:
                 assert accepts(wrong) == VALIDATOR.is_valid(wrong), (place, new)
 
 
-@settings(max_examples=300, suppress_health_check=list(HealthCheck), deadline=None)
+@settings(suppress_health_check=list(HealthCheck))
 @given(mutated)
 def test_messages_with_anything_in_them(data: bytes) -> None:
     try:
@@ -90,7 +90,6 @@ def test_messages_with_anything_in_them(data: bytes) -> None:
     assert accepts(said) == VALIDATOR.is_valid(said)
 
 
-@settings(max_examples=200, deadline=None)
 @given(st.recursive(st.none() | st.booleans() | st.floats() | st.text(), lambda inner: st.lists(inner), max_leaves=5))
 def test_what_is_no_message(said: Any) -> None:
     assert not accepts(said)

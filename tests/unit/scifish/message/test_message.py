@@ -199,7 +199,6 @@ GIVEN = st.fixed_dictionaries(
 )
 
 
-@settings(deadline=None)
 @given(GIVEN)
 @example({"datasetName": "x", "files": [{"path": "a", "time": 67_768_036_191_676_796}]})
 def test_whatever_a_program_gives_becomes_a_message_of_the_schema(given: dict[str, Any]) -> None:
@@ -254,7 +253,7 @@ def _written_out(value: Any) -> Any:
     return {name: _written_out(inner) for name, inner in value.items()} if isinstance(value, dict) else value
 
 
-@settings(deadline=None, max_examples=40, suppress_health_check=list(HealthCheck))
+@settings(suppress_health_check=list(HealthCheck))
 @given(SAID)
 def test_every_piece_is_valid_and_bounded_and_nothing_is_missing_unsaid(how: dict[str, Any]) -> None:
     field, value = _written_out(how["field"]), _written_out(how["value"])
@@ -283,7 +282,6 @@ def test_every_piece_is_valid_and_bounded_and_nothing_is_missing_unsaid(how: dic
         assert told == whole.get("warnings", [])
 
 
-@settings(deadline=None)
 @given(st.dictionaries(st.text(max_size=20), BULKY | LEAFLIKE, max_size=6))
 def test_all_that_a_program_names_is_there(given: dict[str, Any]) -> None:
     problems: list[str] = []

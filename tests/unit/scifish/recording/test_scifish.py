@@ -655,11 +655,7 @@ def _change(fish: SciFish, what: str, *how: Any) -> None:
 
 
 @given(st.lists(CALL, max_size=12))
-@with_settings(
-    deadline=None,
-    max_examples=300,
-    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
-)
+@with_settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 def test_whatever_is_called_with_whatever_nothing_raises_and_each_dataset_ends_once(
     session: Noting, calls: list[tuple[Any, ...]]
 ) -> None:
@@ -675,7 +671,6 @@ def test_whatever_is_called_with_whatever_nothing_raises_and_each_dataset_ends_o
 
 
 @given(WEIRD)
-@with_settings(deadline=None, max_examples=300)
 def test_a_weird_value_costs_only_itself(value: Any) -> None:
     given = compose.as_given(
         {

@@ -4,7 +4,6 @@ from pathlib import Path
 
 import pytest
 from hypothesis import given
-from hypothesis import settings as with_settings
 from hypothesis import strategies as st
 
 from scifish.settings import Settings, SettingsError
@@ -193,7 +192,6 @@ DAMAGED = st.sampled_from(FULL.splitlines()).map(lambda line: FULL.replace(line,
 
 
 @given(st.text(max_size=200) | DAMAGED)
-@with_settings(deadline=None)
 def test_whatever_is_written_is_settings_or_a_settings_error(
     tmp_path_factory: pytest.TempPathFactory, text: str
 ) -> None:
@@ -213,7 +211,6 @@ NAME = st.text("abcdefghijklmnopqrstuvwxyzåäö0123456789:#'\"{}[],&*!|>%@\\ -�
 
 
 @given(st.lists(st.fixed_dictionaries({"name": NAME}, optional={"unit": NAME, "group": NAME}), max_size=8))
-@with_settings(deadline=None)
 def test_entries_as_yaml_are_those_of_the_lines(
     tmp_path_factory: pytest.TempPathFactory, named: list[dict[str, str]]
 ) -> None:

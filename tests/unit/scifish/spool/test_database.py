@@ -243,7 +243,7 @@ class SpoolMachine(RuleBasedStateMachine):
 
 
 TestSpoolMachine = SpoolMachine.TestCase
-TestSpoolMachine.settings = settings(max_examples=15, stateful_step_count=15, deadline=None)
+TestSpoolMachine.settings = settings(max_examples=15, stateful_step_count=15)
 
 
 # --------------------------------------------------------------------------- the executor

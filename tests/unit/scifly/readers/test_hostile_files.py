@@ -71,7 +71,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.parametrize("name", list(WHOLE))
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_cut_off_anywhere(folder: Path, name: str, data: st.DataObject) -> None:
     reader, whole = WHOLE[name]
@@ -85,7 +85,7 @@ def test_cut_off_anywhere(folder: Path, name: str, data: st.DataObject) -> None:
 
 
 @pytest.mark.parametrize("name", list(WHOLE))
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_damaged_anywhere(folder: Path, name: str, data: st.DataObject) -> None:
     reader, whole = WHOLE[name]
@@ -100,7 +100,7 @@ def test_damaged_anywhere(folder: Path, name: str, data: st.DataObject) -> None:
 
 @pytest.mark.parametrize("suffix", ["txt", "ibw", "pxt", "zip", "xy", "xml", "sle", ""])
 @pytest.mark.parametrize("reader", READERS)
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(content=st.binary(max_size=600) | st.text(alphabet="[]Info Region1=#:\n\r\v<>&;PK\x03\x04", max_size=600))
 def test_anything(folder: Path, reader: str, suffix: str, content: bytes | str) -> None:
     header_of(folder, f"any.{suffix}", content.encode() if isinstance(content, str) else content, reader)

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from functools import partial
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from ingest.scicat import SciCatError
@@ -81,7 +81,6 @@ def deliver(server: FakeServer, messages: list[dict], failing: tuple[int, str]) 
         waiting = left
 
 
-@settings(max_examples=120, deadline=None)
 @given(
     st.booleans(),
     st.permutations(range(len(MESSAGES))),
@@ -129,7 +128,6 @@ RECORDINGS = [
 ]
 
 
-@settings(max_examples=60, deadline=None)
 @given(
     st.booleans(),
     st.permutations(range(len(RECORDINGS))),

@@ -4,7 +4,7 @@ import json
 from dataclasses import replace
 
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from ingest.scicow import mapping
@@ -314,7 +314,6 @@ def assert_safe(entries):
         assert not any(isinstance(part, dict) for part in inner.values())
 
 
-@settings(deadline=None)
 @given(groups)
 def test_any_metadata_is_safe_for_scicat_and_whole(entries):
     given = message("ended", scientificMetadata=entries)
@@ -399,7 +398,6 @@ def test_numbers_are_the_same_as_javascript_has_them():
     assert difference({"a": {"value": 1, "unit": ""}}, {"a": {"value": True, "unit": ""}})
 
 
-@settings(deadline=None)
 @given(groups, groups)
 def test_after_the_merge_everything_of_the_end_is_there_and_what_only_the_beginning_had(old, new):
     began = mapped(message("began", UUID, scientificMetadata=old))
@@ -414,7 +412,6 @@ def test_after_the_merge_everything_of_the_end_is_there_and_what_only_the_beginn
     assert "scientificMetadata" not in MAPPING.changes(ended, both, whose, "v4")
 
 
-@settings(deadline=None)
 @given(groups, groups)
 def test_what_a_write_has_undone_is_known(old, new):
     before = mapped(message("began", UUID, scientificMetadata=old))["scientificMetadata"]

@@ -10,7 +10,7 @@ from functools import partial
 
 import pytest
 from confluent_kafka import KafkaError, KafkaException
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from ingest.scicat import DocumentConflict, NotAllowed, SciCatError, TimedOut
@@ -1002,7 +1002,6 @@ ERRORS = {
 }
 
 
-@settings(max_examples=30)
 @given(
     rows=st.lists(
         st.tuples(st.integers(0, 4), st.integers(0, 1), st.sampled_from(["began", "ended", "annotation", "junk"])),
