@@ -42,7 +42,7 @@ docs: $(READY)
 bench: $(READY)
 	$(BIN)/python -m tests.benchmarks $(ARGS)
 
-# Scans and datasets while everything goes wrong; `make test` has the short form.
+# Scans and datasets while everything goes wrong; `make soak` has a short form and a long one.
 faults: $(READY)
 	$(BIN)/python -m tests.faults $(ARGS)
 

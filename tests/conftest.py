@@ -57,6 +57,8 @@ def pytest_unconfigure(config: pytest.Config) -> None:
     reporter = config.pluginmanager.get_plugin("terminalreporter")
     if reporter is not None and not hasattr(config, "workeroutput") and not config.option.collectonly:
         skipped = [report.longrepr[2].removeprefix("Skipped: ") for report in reporter.stats.get("skipped", ())]
+        for report in reporter.stats.get("rerun", ()):
+            ran_on.remarks.add(f"{report.nodeid} was run again: Sardana had lost the events of its motor")
         reporter.write_line(ran_on.last_line(skipped))
 
 

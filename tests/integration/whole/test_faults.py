@@ -1,6 +1,6 @@
 """`make faults` in its short form, as its own program: each fault once, without those that take half a minute each.
 
-They have tests of their own: scicow/test_standstill.py, scifish/test_refused.py, scifish/test_companion.py.
+Those have tests of their own: scicow/test_standstill.py, scifish/test_refused.py, scifish/test_companion.py.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import pytest
 
 from tests.servers.kafka import ROOT, DownloadError, has_java, kafka_jars
 
-pytestmark = pytest.mark.first
+pytestmark = pytest.mark.long
 
 SLOW = (
     *("message size lowered", "retention passed", "password changed", "topic made again", "clock ahead"),

@@ -212,7 +212,7 @@ class TestWindow:
                 assert window.wait(PATIENCE) == 0
             assert "Traceback" not in window.text
 
-    @pytest.mark.parametrize("parent", ["taurus", "sardanactl"])
+    @pytest.mark.parametrize("parent", ["taurus", pytest.param("sardanactl", marks=pytest.mark.long)])
     def test_it_is_a_command_of_taurus_and_sardana(self, parent: str) -> None:
         command = str(Path(sys.executable).with_name(parent))
         done = subprocess.run(

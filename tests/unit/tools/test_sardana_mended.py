@@ -66,6 +66,7 @@ def test_one_whose_test_has_failed_is_restarted(incidents: set[str]) -> None:
     assert len(incidents) == 1
 
 
+@pytest.mark.long
 def test_a_failure_is_noted_for_what_a_fixture_does_after_it(
     pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
 ) -> None:
