@@ -14,8 +14,8 @@ from dataclasses import replace
 from typing import cast
 
 from scifish.attributes import reader
-from scifish.attributes.cache import AttributeSnapshot, SnapshotCache, read_snapshot
 from scifish.attributes.pathfixer import PathFixerReader
+from scifish.attributes.snapshot import AttributeSnapshot, SnapshotCache, read_snapshot
 from scifish.attributes.statistics import Statistics, add_statistics, values_of
 from scifish.companion.finalizer import Finalizer
 from scifish.companion.scidog_reports import ScidogReporter

@@ -13,8 +13,8 @@ import tango
 from deploy.demo.processes import Process
 from deploy.demo.stack import Stack
 from scifish.attributes import reader as attribute_reader
-from scifish.attributes.cache import read_snapshot
 from scifish.attributes.reader import ConfigSource, Reader, Reading, add_end_values, as_metadata
+from scifish.attributes.snapshot import read_snapshot
 from scifish.attributes.statistics import Statistics
 from scifish.message import Message
 from scifish.settings import Settings

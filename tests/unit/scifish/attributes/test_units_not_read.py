@@ -10,8 +10,8 @@ import pytest
 import tango
 
 from scifish.attributes import reader as reader_module
-from scifish.attributes.cache import read_snapshot
 from scifish.attributes.reader import Reader
+from scifish.attributes.snapshot import read_snapshot
 from scifish.settings import Settings
 
 SOURCE = "a/b/c/position"

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from scifish.attributes.cache import AttributeSnapshot, SnapshotCache
 from scifish.attributes.reader import Reading
+from scifish.attributes.snapshot import AttributeSnapshot, SnapshotCache
 from scifish.companion.supervisor import Supervisor
 from scifish.dataset import compose
 from scifish.dataset.compose import Observed, Record, ending
@@ -263,7 +263,7 @@ def test_what_the_program_knows_of_the_place_is_not_mixed_with_what_pathfixer_sa
 
 
 def test_attributes_are_read_once_for_all_files_of_a_second(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("scifish.attributes.cache.SNAPSHOT_SHARED_SECONDS", PATIENCE)
+    monkeypatch.setattr("scifish.attributes.snapshot.SNAPSHOT_SHARED_SECONDS", PATIENCE)
     reads: list[list[str]] = []
     all_ask = threading.Event()
 

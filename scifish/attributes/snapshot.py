@@ -1,4 +1,4 @@
-"""Shares one attribute snapshot among datasets that start within a second of each other."""
+"""Reads the configured attributes as one snapshot, shared among datasets that start within a second of each other."""
 
 from __future__ import annotations
 
