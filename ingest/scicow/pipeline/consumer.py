@@ -4,8 +4,7 @@ A message is done when SciCat has what it says, or when the dead-letter topic ha
 partition is that of its first message that is not done. This thread reads and stores, the workers write to SciCat; so
 Kafka is polled in time, however long they wait.
 
-A partition is read only when it is known where it begins: Kafka may have deleted messages that were not read, or the
-topic may be another one of the same name. Both are looked at again while it is read.
+A partition is read only when `PartitionStarts` knows where it begins.
 """
 
 from __future__ import annotations
@@ -14,7 +13,6 @@ import logging
 import threading
 import time
 from collections import Counter
-from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -23,11 +21,12 @@ from confluent_kafka import Message as KafkaMessage
 
 from ingest.scicow.catalogue.ingestor import Ingestor
 from ingest.scicow.dead_letters.producer import DeadLetterProducer
-from ingest.scicow.kafka.partition_inspector import Answer, InspectionFailed, PartitionFacts, PartitionInspector
+from ingest.scicow.kafka.partition_inspector import PartitionInspector
 from ingest.scicow.kafka.topics import make_client
 from ingest.scicow.pipeline.assigned_partition import AssignedPartition, PartitionKey
 from ingest.scicow.pipeline.counters import Progress
 from ingest.scicow.pipeline.loss_recorder import LossRecorder
+from ingest.scicow.pipeline.partition_starts import PartitionStarts, committed_place
 from ingest.scicow.pipeline.received_message import ReceivedMessage
 from ingest.scicow.pipeline.sequence_gaps import SequenceGaps
 from ingest.scicow.pipeline.workers import Workers
@@ -50,12 +49,6 @@ MAX_FINISH_SECONDS = 45.0
 CLOSE_SECONDS = 12.0
 """For Kafka's client to close; a little more than the session's time-out, which librdkafka may wait for."""
 
-INSPECTION_SECONDS = 10.0
-"""Between two questions about the partitions that are read."""
-
-FIRST_INSPECTION_SECONDS = 0.5
-"""Between two questions as long as a partition waits for the answer."""
-
 CONFIG_FILE_CHECK_SECONDS = 5.0
 """Between two looks at `kafka.config_file` while nothing can be read from Kafka."""
 
@@ -68,35 +61,12 @@ UNDELIVERED_SECONDS = 60.0
 librdkafka (2.16) may read nothing more of a topic that was deleted and created again while a broker restarted.
 """
 
-REMEMBER_SECONDS = 120.0
-"""How long at least the messages of a partition that was taken away are kept: its topic may have been deleted."""
-
 MAX_RECONNECTIONS = 3
 """For the same offset that is not delivered."""
 
 METADATA_RETRY_SECONDS = 10.0
 UNKNOWN_OFFSET = -1001
 """librdkafka's RD_KAFKA_OFFSET_INVALID."""
-
-
-@dataclass(frozen=True)
-class _PartitionBefore:
-    """A partition that was taken away; it may be given back, of another topic of the same name.
-
-    The queues keep its messages that were read and are not done. Where the topic is the same, they are read again.
-    """
-
-    partition: AssignedPartition
-    until: float
-    """When Kafka is asked whether the topic is still the same, as `time.monotonic`."""
-
-    def is_other_than(self, topic_id: str) -> bool:
-        mine = self.partition.topic_id
-        return bool(mine and topic_id and mine != topic_id)
-
-    def is_same_as(self, topic_id: str) -> bool:
-        """Also on a Kafka whose topics have no id."""
-        return self.partition.topic_id in ("", topic_id)
 
 
 class SciCowConsumer:
@@ -117,9 +87,10 @@ class SciCowConsumer:
         self._queues = self._workers.queues
         self._dead_letters = dead_letters
         self._losses = LossRecorder(dead_letters, progress)
+        self._partitions: dict[PartitionKey, AssignedPartition] = {}
+        self._starts = PartitionStarts(self._partitions, self._assign_again, self._queues, self._losses, progress)
         self._client_number = 0
         self._connect()
-        self._partitions: dict[PartitionKey, AssignedPartition] = {}
         self._sequence_gaps = SequenceGaps()
         self._next_metadata: float | None = None
         self._next_housekeeping = 0.0
@@ -127,15 +98,8 @@ class SciCowConsumer:
         self._kafka_errors: set[str] = set()
         self._kafka_error = ""  # the last one since Kafka has answered
         self._connection_error = ""
-        self._inspection_error = ""
         self._broken = False  # the client, for good
-        self._next_inspection = 0.0
-        self._recorded: dict[AssignedPartition, set[int]] = {}  # the gaps that are being recorded as losses
         self._reconnections: Counter[tuple[str, int, int]] = Counter()  # by topic, partition and next offset
-        self._before: dict[PartitionKey, _PartitionBefore] = {}
-        self._unsettled: dict[PartitionKey, AssignedPartition] = {}  # of topics that were deleted
-        self._asked: dict[PartitionKey, tuple[AssignedPartition, dict[int, int], int]] = {}
-        self._asked_before: dict[PartitionKey, _PartitionBefore] = {}
         self._next_config_check = 0.0
         self._unassigned_since = time.monotonic()
         self._finish_within = min(2 * settings.scicat.timeout, MAX_FINISH_SECONDS)
@@ -172,6 +136,7 @@ class SciCowConsumer:
             inspector.close()  # it has a thread
             raise
         self._client_number, self._librdkafka, self._inspector = number, librdkafka, inspector
+        self._starts.use(self._kafka, inspector)
 
     def _subscribe(self) -> None:
         self._kafka.subscribe(
@@ -258,14 +223,15 @@ class SciCowConsumer:
     # ----------------------------------------------------------- housekeeping
 
     def _housekeeping(self) -> None:
-        self._inspect()
+        if self._starts.inspect() and self.assigned:
+            self._kafka_answered()
         self._check_connection()
         self._progress.held = self._workers.held or self._losses.held
         messages, size = max(self._settings.max_waiting // 2, 1), max(self._max_partition_bytes // 2, 1)
         for partition in self._partitions.values():
             self._store_offset(partition)
             if not partition.started and partition.paused is None:
-                # Nothing is read before it is known where: `_inspect` asks, and begins.
+                # Nothing is read before it is known where.
                 self._set_paused(partition, True)
             # Only when half is done, as each pause discards what was prefetched.
             if partition.started and partition.paused is not False and not partition.is_full(messages, size):
@@ -278,179 +244,21 @@ class SciCowConsumer:
     def _store_offset(self, partition: AssignedPartition) -> None:
         if not partition.started:
             return
-        was_waiting = partition.before is not None
-        offset = partition.offset_to_store
-        if was_waiting and partition.before is None:
-            self._unsettled.pop((partition.topic, partition.number), None)
-            # A lower offset than what is committed, of the topic before, is not committed by librdkafka itself.
-            self._commit(_committed_place(partition, offset))
+        offset = self._starts.offset_to_store(partition)
         if offset == partition.stored_offset:
             return
         try:
-            self._kafka.store_offsets(offsets=[_committed_place(partition, offset)])
+            self._kafka.store_offsets(offsets=[committed_place(partition, offset)])
         except KafkaException as error:
             log.warning("%s: offset %d cannot be stored: %s", partition, offset, error)
         else:
             partition.stored_offset = offset
-
-    def _commit(self, place: TopicPartition) -> None:
-        """Without waiting for Kafka's answer."""
-        try:
-            self._kafka.commit(offsets=[place], asynchronous=True)
-        except KafkaException as error:
-            log.warning("%s cannot be committed: %s", place, error)
 
     def _high_watermark(self, partition: AssignedPartition) -> int:
         """The offset after the last message in Kafka, as of its last answer."""
         topic_partition = TopicPartition(partition.topic, partition.number)
         _, high = self._kafka.get_watermark_offsets(topic_partition, cached=True) or (UNKNOWN_OFFSET, UNKNOWN_OFFSET)
         return high
-
-    # ------------------------------------------------- where partitions begin, and what is lost
-
-    def _inspect(self) -> None:
-        """Ask about the partitions when it is time, and act on the answer."""
-        try:
-            answer = self._inspector.answer()
-        except InspectionFailed as error:
-            self._inspection_error = str(error)
-        else:
-            if answer is not None:
-                self._inspection_error = ""
-                if self.assigned:
-                    self._kafka_answered()
-                self._use_answer(answer)
-                self._settle_before(answer)
-        waits = any(not each.started for each in self._partitions.values())
-        now = time.monotonic()
-        if not self._inspector.is_asking and now >= self._next_inspection:
-            self._next_inspection = now + (FIRST_INSPECTION_SECONDS if waits else INSPECTION_SECONDS)
-            self._asked = {key: (each, each.gaps, each.next_offset) for key, each in self._partitions.items()}
-            self._asked_before = {
-                key: before
-                for key, before in self._before.items()
-                if before.until <= now and key not in self._partitions
-            }
-            self._inspector.ask([*self._asked, *self._asked_before])
-
-    def _use_answer(self, answer: Answer) -> None:
-        for key, (partition, gaps, next_offset) in self._asked.items():
-            if self._partitions.get(key) is not partition:
-                continue  # the answer is about what it was before
-            facts = answer.get(key)
-            if not isinstance(facts, PartitionFacts):
-                partition.problem = str(facts) if facts else "Kafka has no such partition"
-                continue
-            partition.problem = ""
-            if partition.started:
-                partition.known_at = time.monotonic()
-            if not partition.started:
-                self._start(partition, facts)
-            elif facts.topic_id and partition.topic_id and facts.topic_id != partition.topic_id:
-                self._start_again(partition, facts)
-            else:
-                partition.topic_id = facts.topic_id or partition.topic_id
-                partition.update_high_watermark(facts.last)
-                for first, end in gaps.items():
-                    self._judge_gap(partition, first, end, facts)
-                if next_offset == partition.next_offset < facts.first == facts.last and not partition.paused:
-                    # All that it has not read is deleted, and nothing has come since, which would show the gap.
-                    self._seek(partition, facts.first, next_offset)
-
-    def _settle_before(self, answer: Answer) -> None:
-        """Of partitions that were taken away and not given back: whether the topic is still there, for who reads it."""
-        for key, before in self._asked_before.items():
-            facts = answer.get(key)
-            if self._before.get(key) is not before or key in self._partitions or isinstance(facts, InspectionFailed):
-                continue
-            if facts is None or before.is_other_than(facts.topic_id):
-                self._take_back(before.partition, created=facts is not None)
-            elif before.is_same_as(facts.topic_id):
-                self._queues.forget(before.partition)
-            else:
-                continue  # its id is not known at the moment
-            del self._before[key]
-
-    def _start(self, partition: AssignedPartition, facts: PartitionFacts) -> None:
-        partition.topic_id = facts.topic_id or facts.committed_id
-        before = self._before.pop((partition.topic, partition.number), None)
-        is_other = facts.committed_id not in ("", partition.topic_id) or facts.committed > facts.last
-        if before is not None and before.is_other_than(partition.topic_id):
-            self._seek(partition, facts.first)
-            if partition.started:
-                self._topic_made_again(partition, before)
-        elif facts.committed < 0:
-            self._seek(partition, facts.first)
-        elif is_other:
-            self._seek(partition, facts.first)
-            if partition.started and partition.before is None:  # else it is on record already, or about to be
-                gone = AssignedPartition(partition.topic, partition.number)
-                gone.topic_id = facts.committed_id
-                gone.start(facts.committed)
-                self._losses.record_topic(gone, facts.committed, facts.committed)
-                self._wait_for(partition, gone)
-        else:
-            self._seek(partition, max(facts.committed, facts.first), facts.committed)
-        if partition.started and partition.before is not None:
-            # Kafka may have deleted what was committed, with the topic. Who begins after a crash sees by this, which is
-            # of another topic, that there was something.
-            self._commit(_committed_place(partition.before, partition.before.first_not_done))
-        if before is None:
-            return
-        if not partition.started:
-            self._before[partition.topic, partition.number] = before
-        elif before.partition.revoked:  # the topic is the same, and they are read again
-            self._queues.forget(before.partition)
-
-    def _start_again(self, partition: AssignedPartition, facts: PartitionFacts) -> None:
-        """The topic is another one of the same name: the offsets of the old one count no more."""
-        key = (partition.topic, partition.number)
-        self._remove([TopicPartition(*key)])
-        new = self._assigned(*key)
-        new.paused = partition.paused
-        with self._progress.locked():
-            self._partitions[key] = new
-        self._start(new, facts)
-
-    def _topic_made_again(self, partition: AssignedPartition, before: _PartitionBefore) -> None:
-        old = before.partition
-        self._take_back(old)
-        self._wait_for(partition, old)
-
-    def _take_back(self, old: AssignedPartition, created: bool = True) -> None:
-        """What was read of the topic before and is not done is nowhere else: it is ingested all the same."""
-        with self._progress.locked():
-            self._progress.count(old.topic, "waiting", self._queues.take_back(old))
-        lost = {**old.gaps, old.furthest_offset: max(old.high_watermark, old.furthest_offset)}
-        for first, end in lost.items():
-            self._losses.record_topic(old, first, end, created)
-        self._unsettled[old.topic, old.number] = old
-
-    def _wait_for(self, partition: AssignedPartition, old: AssignedPartition) -> None:
-        """No offset of the partition is stored before all of `old` is done and on record."""
-        partition.before = self._unsettled[partition.topic, partition.number] = old
-
-    def _seek(self, partition: AssignedPartition, offset: int, gap_from: int = -1) -> None:
-        """Read from this offset on. What is between `gap_from` and it is a gap, to be judged with the next answer."""
-        try:
-            self._kafka.seek(TopicPartition(partition.topic, partition.number, offset))
-        except KafkaException as error:
-            partition.problem = f"reading cannot begin at offset {offset}: {error}"
-        else:
-            with self._progress.locked():
-                partition.start(offset, gap_from)
-            self._next_inspection = 0.0 if gap_from >= 0 else self._next_inspection
-
-    def _judge_gap(self, partition: AssignedPartition, first: int, end: int, facts: PartitionFacts) -> None:
-        """What Kafka has deleted by now of a gap is lost; the rest of it never was a message."""
-        if first in self._recorded.setdefault(partition, set()):
-            return
-        lost_end = min(facts.first, end)
-        if lost_end <= first:
-            partition.close_gap(first)
-            return
-        self._recorded[partition].add(first)
-        self._losses.record(partition, first, first, lost_end)
 
     # ------------------------------------------------------------- the connection
 
@@ -459,7 +267,7 @@ class SciCowConsumer:
         now = time.monotonic()
         if self._partitions or self.assigned:
             self._unassigned_since = now
-        reason = self._inspection_error
+        reason = self._starts.error
         if not reason and self._kafka_error and now - self._unassigned_since > STANDSTILL_SECONDS:
             reason = self._kafka_error
         if not reason:
@@ -505,8 +313,7 @@ class SciCowConsumer:
         self._close_client(before)
         inspector.close()
         self._broken = self.assigned = False
-        self._inspection_error = self._kafka_error = ""
-        self._next_inspection = 0.0
+        self._kafka_error = ""
         self._subscribe()
         return ""
 
@@ -555,17 +362,21 @@ class SciCowConsumer:
         self._kafka_answered()
         with self._progress.locked():
             for each in partitions:
-                self._partitions[each.topic, each.partition] = self._assigned(each.topic, each.partition)
+                self._partitions[each.topic, each.partition] = self._starts.assigned(each.topic, each.partition)
         self.assigned = True
-        self._next_inspection = self._next_housekeeping = 0.0
-        self._next_metadata = 0.0
+        self._next_housekeeping = self._next_metadata = 0.0
+        self._starts.ask_soon()
         # `partitions` are only the new ones; the others stay assigned.
         log.info("reading %s", ", ".join(map(repr, self._partitions.values())) or "no partition")
 
-    def _assigned(self, topic: str, number: int) -> AssignedPartition:
-        partition = AssignedPartition(topic, number)
-        partition.before = self._unsettled.get((topic, number))
-        return partition
+    def _assign_again(self, partition: AssignedPartition) -> AssignedPartition:
+        key = (partition.topic, partition.number)
+        self._remove([TopicPartition(*key)])
+        new = self._starts.assigned(*key)
+        new.paused = partition.paused
+        with self._progress.locked():
+            self._partitions[key] = new
+        return new
 
     def _on_revoke(self, client: Any, partitions: list[TopicPartition]) -> None:
         """When this returns, other consumers begin at the committed offsets; so no message may be in progress then."""
@@ -580,7 +391,7 @@ class SciCowConsumer:
             )
         for partition in revoked:
             self._store_offset(partition)
-        offsets = [_committed_place(each, each.stored_offset) for each in revoked if each.stored_offset >= 0]
+        offsets = [committed_place(each, each.stored_offset) for each in revoked if each.stored_offset >= 0]
         if offsets and not self.stopping:  # `close` commits stored offsets, and does not wait for Kafka without end
             try:
                 self._kafka.commit(offsets=offsets, asynchronous=False)
@@ -596,20 +407,15 @@ class SciCowConsumer:
 
     def _remove(self, partitions: list[TopicPartition]) -> list[AssignedPartition]:
         revoked = []
-        until = time.monotonic() + REMEMBER_SECONDS
         with self._progress.locked():
             for each in partitions:
                 partition = self._partitions.pop((each.topic, each.partition))
-                self._recorded.pop(partition, None)
                 revoked.append(partition)
                 self._sequence_gaps.forget(each.topic)
             for message in self._queues.drop(revoked):
                 self._progress.count(message.partition.topic, "waiting", -1)
             for partition in revoked:
-                if partition.started:
-                    self._before[partition.topic, partition.number] = _PartitionBefore(partition, until)
-                else:
-                    self._queues.forget(partition)
+                self._starts.taken_away(partition)
         self._next_metadata = 0.0
         return revoked
 
@@ -659,8 +465,3 @@ class SciCowConsumer:
         if self._kafka_errors:
             log.info("Kafka answers again")
             self._kafka_errors.clear()
-
-
-def _committed_place(partition: AssignedPartition, offset: int) -> TopicPartition:
-    """An offset to be committed, with the id of the topic that it is in."""
-    return TopicPartition(partition.topic, partition.number, offset, partition.topic_id)

@@ -7,19 +7,19 @@ import pytest
 from ingest.scicow.errors import NotYet
 from ingest.scicow.monitoring.server import _Pages
 from ingest.scicow.monitoring.status import BeamlineStatus, ReplicaStatus
-from ingest.scicow.pipeline import consumer, counters, workers
+from ingest.scicow.pipeline import consumer, counters, partition_starts, workers
 from ingest.scicow.pipeline.counters import Progress, TopicCounters
+from tests.builders.messages import message
 from tests.moments import at_each_line
-from tests.unit.ingest.scicow.pipeline.test_consumer import (
+from tests.unit.ingest.scicow.pipeline.scripted_consumer import (
     TOPIC,
     at,
-    clock,  # noqa: F401 a fixture
     counts,
     make,
-    message,
     run,
-    soon,  # noqa: F401 a fixture
 )
+
+pytestmark = pytest.mark.usefixtures("soon")
 
 
 def test_a_message_is_not_done_and_waits_or_is_counted_as_done():
@@ -40,7 +40,7 @@ def test_a_message_is_not_done_and_waits_or_is_counted_as_done():
     def both_done():
         return counts(cow).waiting == 0
 
-    with at_each_line([consumer, workers, counters], look):
+    with at_each_line([consumer, partition_starts, workers, counters], look):
         run(cow, at(5, one), at(6, other), at(7, broken), both_done, at(8, message(), partition=1))
     assert (counts(cow).ingested, counts(cow).dead) == (3, 1)
 
