@@ -16,7 +16,7 @@ from ingest.scicow.kafka.topics import make_client
 from ingest.scicow.settings import KafkaSettings
 
 
-class BrokerError(Exception):
+class GroupQueryError(Exception):
     """Kafka does not answer, or refuses. The text says why."""
 
 
@@ -32,7 +32,7 @@ class TopicLag:
     lost: int = 0
 
 
-class Broker:
+class GroupQueries:
     """Each query takes about `timeout` seconds at most. Commits nothing, and joins no group."""
 
     def __init__(self, kafka: KafkaSettings, timeout: float) -> None:
@@ -44,7 +44,7 @@ class Broker:
         self._admin = make_client(AdminClient, {**kafka.librdkafka(), **self._quiet, "client.id": "scicow-status"})
 
     def topics(self) -> list[str]:
-        """Names of the topics that SciCow reads. Raises BrokerError, as all here."""
+        """Names of the topics that SciCow reads. Raises GroupQueryError, as all here."""
         wanted = re.compile(self._kafka.topics)
         return sorted(name for name in self._metadata() if wanted.search(name))
 
@@ -54,13 +54,13 @@ class Broker:
         try:
             found = self._admin.describe_consumer_groups([group], request_timeout=self._timeout)
             return len(self._result(found[group]).members)
-        except BrokerError as error:
+        except GroupQueryError as error:
             cause = error.__cause__
             if isinstance(cause, KafkaException) and cause.args[0].code() == KafkaError._UNSUPPORTED_FEATURE:
                 return None
             raise
 
-    def lag(self, topics: Iterable[str]) -> dict[str, TopicLag]:
+    def lag_by_topic(self, topics: Iterable[str]) -> dict[str, TopicLag]:
         """For each topic what the group has not done."""
         wanted = set(topics)
         partitions = [
@@ -151,9 +151,9 @@ class Broker:
         except (KafkaException, TimeoutError) as error:
             raise self._failed(error) from error
 
-    def _failed(self, error: Exception) -> BrokerError:
+    def _failed(self, error: Exception) -> GroupQueryError:
         self._admin.poll(0)  # calls `error_cb`
-        return BrokerError(self._said[0] if self._said else _text(error))
+        return GroupQueryError(self._said[0] if self._said else _text(error))
 
 
 def _text(error: Exception) -> str:

@@ -15,7 +15,7 @@ import requests
 
 from ingest.scicat import NotAllowed, SciCat, SciCatError
 from ingest.scicow.dead_letters.topic import WaitingLetters
-from ingest.scicow.kafka.group_lag import Broker, BrokerError, TopicLag
+from ingest.scicow.kafka.group_lag import GroupQueries, GroupQueryError, TopicLag
 from ingest.scicow.kafka.topics import TopicError, TopicReader
 from ingest.scicow.settings import HttpSettings, SciCowSettings, SciCowSettingsError
 from sdm.bounded_http import fetch
@@ -55,9 +55,9 @@ def checkup(settings: SciCowSettings, timeout: float, max_lag: float) -> list[Ch
 
     Raises SciCowSettingsError.
     """
-    broker = Broker(settings.kafka, timeout)
+    group = GroupQueries(settings.kafka, timeout)
     checks: dict[str, Check] = {
-        "Kafka": lambda: _kafka(settings, broker, max_lag),
+        "Kafka": lambda: _kafka(settings, group, max_lag),
         "Dead letters": lambda: _dead_letters(settings, timeout),
         "SciCat": lambda: _scicat(settings, timeout),
         "User office": lambda: _office(settings),
@@ -96,12 +96,12 @@ def _answer(part: str, answer: SimpleQueue[CheckResult], deadline: float) -> Che
 # ------------------------------------------------------------------------------- parts
 
 
-def _kafka(settings: SciCowSettings, broker: Broker, max_lag: float) -> tuple[str, dict[str, Any]]:
+def _kafka(settings: SciCowSettings, group: GroupQueries, max_lag: float) -> tuple[str, dict[str, Any]]:
     kafka = settings.kafka
     try:
-        topics = broker.topics()
-        lag, members = broker.lag(topics), broker.members()
-    except BrokerError as error:
+        topics = group.topics()
+        lag, members = group.lag_by_topic(topics), group.members()
+    except GroupQueryError as error:
         raise _away(settings, error) from error
     facts: dict[str, Any] = {
         "members": members,
@@ -157,7 +157,7 @@ def _dead_letters(settings: SciCowSettings, timeout: float) -> tuple[str, dict[s
     return f"none in {topic}", {"waiting": 0}
 
 
-def _away(settings: SciCowSettings, error: BrokerError) -> CheckFailed:
+def _away(settings: SciCowSettings, error: GroupQueryError) -> CheckFailed:
     servers = settings.kafka.bootstrap_servers
     return CheckFailed(f"{servers}: {error}; is it running? Check the `kafka` settings.")
 

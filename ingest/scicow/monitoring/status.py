@@ -25,7 +25,7 @@ class ConsumerState(Protocol):
     """Whether Kafka has said which partitions are this replica's; they may be none."""
     stopping: bool
 
-    def lag(self) -> Mapping[PartitionKey, tuple[int, float]]:
+    def lag_by_partition(self) -> Mapping[PartitionKey, tuple[int, float]]:
         """For each of its partitions: messages that are not done, and the age of the oldest in seconds."""
 
 
@@ -75,7 +75,7 @@ class ReplicaStatus:
 
     def snapshot(self) -> StatusSnapshot:
         with self._progress.locked():
-            held, kafka, behind = self._progress.held, self._progress.kafka, self._consumer.lag()
+            held, kafka, behind = self._progress.held, self._progress.kafka, self._consumer.lag_by_partition()
             counts = self._progress.snapshot()
         held = kafka or held
         lag: dict[str, tuple[int, float]] = {}

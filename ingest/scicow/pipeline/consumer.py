@@ -160,7 +160,7 @@ class SciCowConsumer:
         finally:
             self._close()
 
-    def lag(self) -> dict[PartitionKey, tuple[int, float]]:
+    def lag_by_partition(self) -> dict[PartitionKey, tuple[int, float]]:
         """For each assigned partition: how many messages are not done, and the age in seconds of the oldest.
 
         It does not ask Kafka, but uses its last answer.

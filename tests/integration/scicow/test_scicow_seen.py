@@ -21,7 +21,7 @@ import yaml
 from prometheus_client.parser import text_string_to_metric_families as parse
 
 from deploy.demo.processes import Process, Processes
-from ingest.scicow.kafka.group_lag import Broker
+from ingest.scicow.kafka.group_lag import GroupQueries
 from ingest.scicow.settings import load
 from scifish.message import encode
 from tests.builders.messages import message
@@ -260,8 +260,8 @@ def test_the_age_of_many_beamlines_is_known_in_time(site: Site) -> None:
     topics = [f"scifish-{site.run}-{number}" for number in range(8)]
     for topic in topics:
         send(site.kafka.bootstrap, topic, [(str(uuid4()), encode(message("snapshot"))) for _ in range(20)])
-    broker = Broker(load(Path(site.config()), {}, secrets=False).kafka, PATIENCE)
-    lag = broker.lag(topics)
+    group = GroupQueries(load(Path(site.config()), {}, secrets=False).kafka, PATIENCE)
+    lag = group.lag_by_topic(topics)
     assert {each.messages for each in lag.values()} == {20}
     assert all(each.seconds is not None and each.seconds < time.time() - before + 1 for each in lag.values())
 

@@ -49,7 +49,7 @@ class Replica:
         self._port = 0
         self.start()
 
-    def lag(self) -> dict[tuple[str, int], tuple[int, float]]:
+    def lag_by_partition(self) -> dict[tuple[str, int], tuple[int, float]]:
         return self.behind
 
     def start(self) -> None:

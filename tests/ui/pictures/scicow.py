@@ -29,7 +29,7 @@ class Consumer:
     assigned = True
     stopping = False
 
-    def lag(self) -> dict[tuple[str, int], tuple[int, float]]:
+    def lag_by_partition(self) -> dict[tuple[str, int], tuple[int, float]]:
         return {("scifish-cosaxs", 0): (41, 914.0), ("scifish-femtomax", 0): (0, 0.0)}
 
 

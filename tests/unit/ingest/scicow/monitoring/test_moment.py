@@ -66,7 +66,7 @@ class Cow:
     assigned = True
     stopping = False
 
-    def lag(self):
+    def lag_by_partition(self):
         return {}
 
 

@@ -37,7 +37,7 @@ class MadeUp:
         self.stopping = False
         self.behind = {(COSAXS, 0): (3, 12.5), (COSAXS, 1): (1, 80.0)}
 
-    def lag(self) -> dict[tuple[str, int], tuple[int, float]]:
+    def lag_by_partition(self) -> dict[tuple[str, int], tuple[int, float]]:
         return self.behind
 
 

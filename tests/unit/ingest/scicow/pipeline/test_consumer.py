@@ -466,7 +466,7 @@ def test_a_partition_is_given_away_when_nothing_of_it_is_in_work(cow):
     assert cow.kafka.committed == {0: 5, 1: 10}
     assert not cow.dead.messages
     assert counts(cow).waiting == 0
-    assert set(cow.lag()) <= {(TOPIC, 0), (TOPIC, 1)}
+    assert set(cow.lag_by_partition()) <= {(TOPIC, 0), (TOPIC, 1)}
 
 
 def test_work_that_hangs_does_not_keep_a_partition_for_ever(cow):
@@ -599,7 +599,7 @@ def test_the_lag_is_what_is_not_done_and_how_old_that_is(cow):
 
     def look():
         cow.kafka.high[0] = 12
-        seen.append(cow.lag())
+        seen.append(cow.lag_by_partition())
         return cow.ingestor.done == [other] and seen[-1][TOPIC, 0][0] == 6
 
     sent = int(time.time()) - 100
