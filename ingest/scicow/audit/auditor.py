@@ -17,7 +17,16 @@ from confluent_kafka import Message as KafkaMessage
 from ingest.scicat import SciCat, SciCatError
 from ingest.scicow import mapping
 from ingest.scicow.audit import compare
-from ingest.scicow.audit.compare import AUDITED_FIELDS, AuditFinding, AuditReport, Problem
+from ingest.scicow.audit.compare import AUDITED_FIELDS
+from ingest.scicow.audit.findings import (
+    AuditFinding,
+    AuditReport,
+    Problem,
+    dataset_finding,
+    gap_finding,
+    missing_dataset,
+    some,
+)
 from ingest.scicow.audit.ledger import ExpectedDataset, Ledger, MessageFacts, digest, file_lists, gaps, mark, number_of
 from ingest.scicow.audit.spool_listing import SpoolListing
 from ingest.scicow.dead_letters.topic import REPLAYED, DeadLetterTopic, Fate
@@ -98,7 +107,7 @@ class Auditor:
         self._files()
         self._not_found()
         begin, end = self._options.begin + EDGE_SECONDS, self._options.end - EDGE_SECONDS
-        self.report.findings += map(compare.gap, gaps(self._ledger, known, begin, end))
+        self.report.findings += map(gap_finding, gaps(self._ledger, known, begin, end))
         pending = sum(one.pending for one in self._ledger.datasets.values())
         self.report.counts = {
             "messages": self._read,
@@ -270,7 +279,7 @@ class Auditor:
 
     def _judge(self, uuid: str, expected: ExpectedDataset, row: Json, problems: list[Problem]) -> None:
         if problems:
-            self.report.findings.append(compare.finding("incomplete", uuid, expected, problems))
+            self.report.findings.append(dataset_finding("incomplete", uuid, expected, problems))
         elif not expected.over and expected.began and compare.is_running(row):
             self._is_running(uuid, expected)
         else:
@@ -285,7 +294,7 @@ class Auditor:
         text = f"began {age / 3600:,.0f} h ago and has not ended"
         if alive is False:
             text += "; its program has exited: `scifish flush` on its machine ends it"
-        self.report.findings.append(compare.finding("running", uuid, expected, [Problem(text, False)]))
+        self.report.findings.append(dataset_finding("running", uuid, expected, [Problem(text, False)]))
 
     def _not_found(self) -> None:
         for uuid, one in self._ledger.datasets.items():
@@ -293,10 +302,10 @@ class Auditor:
             if one.pending:
                 continue
             if uuid not in self._found:
-                self.report.findings.append(compare.missing(uuid, one, elsewhere))
+                self.report.findings.append(missing_dataset(uuid, one, elsewhere))
             elif elsewhere:
-                text = f"exists as {self._pid(uuid)} and as {compare.some(elsewhere)}"
-                self.report.findings.append(compare.finding("double", uuid, one, [Problem(text, False)]))
+                text = f"exists as {self._pid(uuid)} and as {some(elsewhere)}"
+                self.report.findings.append(dataset_finding("double", uuid, one, [Problem(text, False)]))
 
     # -------------------------------------------------------------------------- files
 

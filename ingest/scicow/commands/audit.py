@@ -19,7 +19,7 @@ from ingest.scicow.settings import SciCowSettings
 
 if TYPE_CHECKING:
     from ingest.scicow.audit.auditor import Auditor
-    from ingest.scicow.audit.compare import AuditFinding, AuditReport
+    from ingest.scicow.audit.findings import AuditFinding, AuditReport
     from ingest.scicow.kafka.topics import OffsetRange, TopicReader
 
 
@@ -148,7 +148,7 @@ def notes(names: list[str], wanted: list[OffsetRange], settings: SciCowSettings)
 
 def shown(report: AuditReport, names: list[str], repaired: int | None) -> str:
     """A summary, and a line for each finding."""
-    from ingest.scicow.audit.compare import FINDING_KINDS
+    from ingest.scicow.audit.findings import FINDING_KINDS
 
     lines = [
         f"{', '.join(names) or 'no topic'}: sent from {iso_seconds(report.begin)} to {iso_seconds(report.end)}",

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import pytest
 
 from ingest.scicow import cli
-from ingest.scicow.audit import compare
+from ingest.scicow.audit.findings import FINDING_KINDS
 from scifish import cli as scifish_cli
 from tests.paths import DOCS
 
@@ -88,7 +88,7 @@ def test_every_option_is_on_the_page(section, names):
 
 
 def test_every_kind_of_finding_is_on_the_page():
-    for kind in compare.FINDING_KINDS:
+    for kind in FINDING_KINDS:
         assert f"| `{kind}` |" in text(PAGES[0])
 
 

@@ -15,7 +15,7 @@ from ingest.scicat import SciCatError
 from ingest.scicow import mapping
 from ingest.scicow.audit import compare, spool_listing
 from ingest.scicow.audit.auditor import AuditOptions, Auditor, just_below
-from ingest.scicow.audit.compare import Problem
+from ingest.scicow.audit.findings import FINDING_KINDS, Problem, dataset_finding
 from ingest.scicow.audit.ledger import Ledger, MessageFacts, digest, file_lists, gaps
 from ingest.scicow.commands.audit import as_json, shown
 from ingest.scicow.dead_letters.topic import LetterId
@@ -406,8 +406,8 @@ def test_reports_can_be_read_by_people_and_programs(run):
 
 def test_every_kind_of_finding_has_a_meaning():
     [expected] = ledger_of(message()).datasets.values()
-    assert {compare.finding(kind, "u", expected, [Problem("x", False)]).kind for kind in compare.FINDING_KINDS} == set(
-        compare.FINDING_KINDS
+    assert {dataset_finding(kind, "u", expected, [Problem("x", False)]).kind for kind in FINDING_KINDS} == set(
+        FINDING_KINDS
     )
 
 
