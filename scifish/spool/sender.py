@@ -16,22 +16,16 @@ from scifish.settings import Settings, SettingsError
 from scifish.spool.database import OutboxMessage, Spool
 from scifish.spool.executor import SpoolExecutor
 from scifish.spool.kafka_config import producer_config
+from scifish.spool.refused_retries import MessageKey, RefusedRetries
 from scifish.spool.sent import SentLog, SentMessage
 
 log = logging.getLogger(__name__)
-
-MessageKey = tuple[Spool, int]
-"""The spool and the seq of a message."""
 
 MAX_IN_FLIGHT = 500
 """Maximum number of unconfirmed messages in librdkafka, which keeps them in memory."""
 
 SEND_RETRY_SECONDS = 2.0
 """Time until the spools are read again after no message could be sent."""
-
-FIRST_REFUSED_RETRY_SECONDS = 5.0
-MAX_REFUSED_RETRY_SECONDS = 300.0
-"""Time until messages that Kafka refuses are tried again: it doubles each time that all of them are refused."""
 
 REFUSED_PER_ROUND = 20
 """Refused messages of each spool that are tried at a time; if Kafka takes one, the next ones follow at once."""
@@ -80,13 +74,7 @@ class Sender(threading.Thread):
         self._confirmed: dict[MessageKey, SentMessage] = {}
         self._refused: dict[MessageKey, str] = {}  # by Kafka, with its reason, and not yet moved aside
         self._alone: set[MessageKey] = set()  # refused with a batch: to be sent in a batch of their own
-        self._retried: set[MessageKey] = set()  # in flight, and refused before
-        self._retry_after: dict[Spool, int] = {}  # the last seq of the refused messages that was tried again
-        self._retry_wait = FIRST_REFUSED_RETRY_SECONDS
-        self._next_retry = 0.0
-        self._retry_all = True  # one round after the other, until all refused messages were tried
-        self._all_tried = False  # since then
-        self._accepted = False  # a message that was refused before, in this round
+        self._retries = RefusedRetries()
         self._broken = False  # the producer, for good
         self._refusals: dict[Spool, dict[str, int]] = {}
         self._sent = SentLog()
@@ -105,14 +93,13 @@ class Sender(threading.Thread):
 
     def retry_refused(self) -> None:
         """Try all messages that Kafka refuses now, in place of after the next wait."""
-        self._next_retry, self._retry_wait = 0.0, FIRST_REFUSED_RETRY_SECONDS
-        self._retry_all, self._all_tried = True, False
+        self._retries.restart()
         self._wake.set()
 
     @property
     def refused_tried(self) -> bool:
         """Whether all refused messages were tried since `retry_refused`, and since Kafka took one of them."""
-        return self._all_tried and not self._retried and not self._accepted
+        return self._retries.all_tried
 
     def refused(self) -> int:
         """How many messages Kafka refuses."""
@@ -188,13 +175,13 @@ class Sender(threading.Thread):
     def _round(self) -> int:
         """Read all spools once; the number of messages passed to librdkafka."""
         produced = sum(self._produce_next(spool) for spool in list(self._spools)) + self._retry_round()
-        in_batches = self._in_flight - self._alone - self._retried
+        in_batches = self._in_flight - self._alone - self._retries.in_flight
         # Returns at the first delivery report.
         if self._single is not None and self._in_flight:
             self._single.poll(0.0 if in_batches else 0.1)
         if self._producer is not None and in_batches:
             self._producer.poll(0.1)
-        self._settle()
+        self._apply_delivery_reports()
         if not produced and not self._in_flight and not self._skipped and self._producer is not None:
             self._set_trouble("")  # nothing waits
         return produced
@@ -243,7 +230,7 @@ class Sender(threading.Thread):
         self._producer = self._single = None
         self._generation += 1
         self._in_flight.clear()
-        self._retried.clear()
+        self._retries.in_flight.clear()
         self._after.clear()
         self._skipped.clear()
 
@@ -251,7 +238,7 @@ class Sender(threading.Thread):
         """Pass a message to librdkafka; False if it has no room."""
         key = (spool, entry.seq)
         generation = self._generation
-        alone = key in self._alone or key in self._retried
+        alone = key in self._alone or key in self._retries.in_flight
         producer = self._single_producer() if alone else self._ready_producer()
 
         def on_delivery(error: KafkaError | None, _: Any) -> None:
@@ -283,7 +270,7 @@ class Sender(threading.Thread):
     def _failed(self, key: MessageKey, entry: OutboxMessage, error: KafkaError) -> None:
         """The message stays in the spool. What is done follows from the error."""
         if error.code() in _REFUSALS:
-            if key in self._alone or key in self._retried:
+            if key in self._alone or key in self._retries.in_flight:
                 hint = _REFUSAL_HINTS.get(error.code(), "")
                 self._refused[key] = f"{error.str()}{f' ({hint})' if hint else ''}"
             else:
@@ -300,8 +287,8 @@ class Sender(threading.Thread):
         """The message stays in the spool; it is sent again after the messages of other topics."""
         spool, seq = key
         self._in_flight.discard(key)
-        if key in self._retried:
-            self._retried.discard(key)
+        if key in self._retries.in_flight:
+            self._retries.in_flight.discard(key)
             return
         self._skipped[spool] = min(self._skipped.get(spool, seq), seq)
 
@@ -315,12 +302,12 @@ class Sender(threading.Thread):
         """The message stays in the spool, and is sent again from there."""
         spool, seq = key
         self._in_flight.discard(key)
-        if key in self._retried:
-            self._retried.discard(key)
+        if key in self._retries.in_flight:
+            self._retries.in_flight.discard(key)
             return
         self._after[spool] = min(self._after.get(spool, 0), seq - 1)
 
-    def _settle(self) -> None:
+    def _apply_delivery_reports(self) -> None:
         """Delete the confirmed messages from the spools, and move the refused ones aside."""
         confirmed, self._confirmed = self._confirmed, {}
         by_spool = {
@@ -330,8 +317,8 @@ class Sender(threading.Thread):
         for spool, sent in by_spool.items():
             self._executor.submit_urgent(partial(spool.delivered, list(sent))).result()
         refused = self._move_refused()
-        self._accepted |= bool(self._retried.intersection(confirmed))
-        for done in (self._in_flight, self._alone, self._retried):
+        self._retries.confirmed(confirmed)
+        for done in (self._in_flight, self._alone, self._retries.in_flight):
             done.difference_update(confirmed, refused)
         for spool, sent in by_spool.items():
             self._keep_sent(spool, list(sent.values()))
@@ -354,7 +341,7 @@ class Sender(threading.Thread):
             except (sqlite3.Error, OSError) as error:
                 log.debug("messages that Kafka refuses cannot be moved aside in %s: %s", spool.path, error)
                 continue
-            new = {seq: reason for seq, reason in reasons.items() if (spool, seq) not in self._retried}
+            new = {seq: reason for seq, reason in reasons.items() if (spool, seq) not in self._retries.in_flight}
             for reason in set(new.values()):
                 seqs = [seq for seq in new if new[seq] == reason]
                 log.error("Kafka refuses message %s of %s: %s. It is tried again.", seqs[:20], spool.path, reason)
@@ -382,39 +369,31 @@ class Sender(threading.Thread):
         return 0
 
     def _retry_round(self) -> int:
-        """Send some of the refused messages again when it is time, with a new producer; how many.
-
-        Each round has the next ones. The wait doubles from round to round, until Kafka takes one.
-        """
-        if self._retried:
+        """Send some of the refused messages again when it is time, with a new producer; how many."""
+        if self._retries.in_flight:
             return 0  # the last round is under way
-        if self._accepted:
-            self._accepted = False
+        if self._retries.accepted:
             self.retry_refused()
-        if time.monotonic() < self._next_retry:
+        if not self._retries.is_due:
             return 0
         self._count_refused()
         if not self._alone:
             self._single = None
         sent = 0
         for spool in self._refusals:
-            after = self._retry_after.get(spool, 0)
+            after = self._retries.after(spool)
             entries = self._executor.submit(partial(spool.refused, REFUSED_PER_ROUND, after)).result()
             for entry in entries:
                 self._ready_producer()  # a new one forgets what is in flight
-                self._retried.add((spool, entry.seq))
+                self._retries.in_flight.add((spool, entry.seq))
                 if not self._produce(spool, entry):
-                    self._retried.discard((spool, entry.seq))
+                    self._retries.in_flight.discard((spool, entry.seq))
                     break
-                self._retry_after[spool] = entry.seq
+                self._retries.tried(spool, entry.seq)
                 sent += 1
             if len(entries) < REFUSED_PER_ROUND:
-                self._retry_after.pop(spool, None)  # from the beginning
-        if self._retry_after and self._retry_all:
-            return sent
-        self._retry_all, self._all_tried = False, True
-        self._next_retry = time.monotonic() + self._retry_wait
-        self._retry_wait = min(2 * self._retry_wait, MAX_REFUSED_RETRY_SECONDS)
+                self._retries.from_the_first(spool)
+        self._retries.round_over()
         return sent
 
     def _close_empty_orphans(self) -> None:
@@ -423,7 +402,7 @@ class Sender(threading.Thread):
                 self._spools.remove(spool)
                 self._after.pop(spool, None)
                 self._skipped.pop(spool, None)
-                self._retry_after.pop(spool, None)
+                self._retries.from_the_first(spool)
                 self._refusals.pop(spool, None)
                 self._executor.submit(spool.close).result()
 
