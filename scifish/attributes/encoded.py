@@ -12,12 +12,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from scifish.message.types import MAX_RECORDED_PICTURE_BYTES
+
 MAX_JSON_BYTES = 100_000
 MAX_JSON_VALUES = 1000
 """Larger JSON is only described: each of its values would have its own source and time in the message."""
-
-MAX_ENCODED_PICTURE_BYTES = 60_000
-"""Larger pictures are scaled down: SciCat stores them in its database, and shows them as thumbnails."""
 
 MAX_ORIGINAL_BYTES = 20_000_000
 """Larger pictures are only described."""
@@ -42,12 +41,12 @@ class EncodedPicture:
         return described(self.format, self.data)
 
     def data_uri(self) -> str:
-        """The picture as a data URI of at most `MAX_ENCODED_PICTURE_BYTES` before its encoding as base64.
+        """The picture as a data URI of at most `MAX_RECORDED_PICTURE_BYTES` before its encoding as base64.
 
         "" if it cannot be made so small: that needs Pillow (extra `plot`).
         """
         data = self.data
-        if len(data) > MAX_ENCODED_PICTURE_BYTES:
+        if len(data) > MAX_RECORDED_PICTURE_BYTES:
             data = _smaller(data)
         kind = "png" if data.startswith(_PNG) else "jpeg"
         return f"data:image/{kind};base64,{base64.b64encode(data).decode('ascii')}" if data else ""
@@ -96,7 +95,7 @@ def _smaller(data: bytes) -> bytes:
         for quality in (85, 60, 30):
             buffer = io.BytesIO()
             picture.save(buffer, format="JPEG", quality=quality)
-            if buffer.tell() <= MAX_ENCODED_PICTURE_BYTES:
+            if buffer.tell() <= MAX_RECORDED_PICTURE_BYTES:
                 return buffer.getvalue()
     except Exception:  # noqa: BLE001 - no Pillow, or a picture that it refuses in any of its many ways
         return b""

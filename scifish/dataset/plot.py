@@ -12,9 +12,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from scifish.message import Message
-
-MAX_PLOT_BYTES = 60_000
-"""Maximum size: SciCat stores the picture in its database, and shows it as a thumbnail."""
+from scifish.message.types import MAX_RECORDED_PICTURE_BYTES
 
 PICTURE_PIXELS = (480, 320)
 """Width and height in pixels."""
@@ -44,7 +42,7 @@ def data_uri(picture: bytes) -> str:
 
 
 def png(plot: Message) -> bytes:
-    """The picture, less than 60 kB. PlotError if there is nothing to draw, or matplotlib is missing.
+    """The picture, of less than `MAX_RECORDED_PICTURE_BYTES`. PlotError: nothing to draw, or matplotlib is missing.
 
     `plot` has lists `x` and `y` of the same length with texts `x_label` and `y_label`, and a `title`;
     with a list `z` and its `z_label` the points are coloured cells over x and y.
@@ -178,7 +176,7 @@ def _small(figure: Any) -> bytes:
     figure.savefig(buffer, format="png", dpi=DPI)
     data = buffer.getvalue()
     width, height = PICTURE_PIXELS
-    while len(data) >= MAX_PLOT_BYTES:
+    while len(data) >= MAX_RECORDED_PICTURE_BYTES:
         with Image.open(io.BytesIO(buffer.getvalue())) as picture:
             smaller = picture.convert("RGB").resize((width, height), Image.Resampling.LANCZOS).quantize(64)
         again = io.BytesIO()

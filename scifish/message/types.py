@@ -57,6 +57,10 @@ class File(TypedDict):
     error: NotRequired[str]
 
 
+MAX_RECORDED_PICTURE_BYTES = 60_000
+"""Maximum size of a recorded picture: SciCat stores it in its database, and shows it as a thumbnail."""
+
+
 class Image(TypedDict):
     """A picture; `uri` is a data URI of a PNG or JPEG file."""
 

@@ -20,6 +20,7 @@ from deploy.demo.door import MacroFailed
 from deploy.demo.stack import MACROSERVER, SCIDOG
 from deploy.demo.summary import expected_scans
 from scifish.message import Message, leaves
+from scifish.message.types import MAX_RECORDED_PICTURE_BYTES
 from scifish.spool.database import SPOOL_SUFFIX
 from scifish.spool.inspection import summarise
 from tests.integration.sardana.recording import System
@@ -119,7 +120,7 @@ def test_a_scan_has_its_results_and_a_picture(system: System) -> None:
     assert image["caption"] == f"#{ended['environment']['scanID']} {ended['datasetName']}"
     drawn = base64.b64decode(image["uri"].removeprefix("data:image/png;base64,"))
     assert drawn.startswith(b"\x89PNG")
-    assert len(drawn) < 60_000
+    assert len(drawn) < MAX_RECORDED_PICTURE_BYTES
 
 
 def test_statistics_are_those_of_the_whole_scan(system: System) -> None:

@@ -21,6 +21,7 @@ from deploy.demo.stack import Stack
 from scifish.attributes.reader import Reader, Reading, add_end_values, as_metadata, pictures
 from scifish.attributes.statistics import add_statistics
 from scifish.message import Message, check, iso
+from scifish.message.types import MAX_RECORDED_PICTURE_BYTES
 from scifish.settings.entries import Entry
 from tests.builders.messages import message
 from tests.servers.attribute_kinds import PLAIN, SCALARS
@@ -154,7 +155,7 @@ def test_a_picture_is_a_picture_of_bounded_size(stack: Stack, reader: Reader, na
     assert image["caption"] == "Cameras: x"
     begin, _, data = image["uri"].partition(",")
     assert begin == f"data:image/{kind};base64"
-    assert len(base64.b64decode(data)) <= 60_000
+    assert len(base64.b64decode(data)) <= MAX_RECORDED_PICTURE_BYTES
 
 
 def test_a_picture_that_cannot_be_made_smaller_is_described(stack: Stack, reader: Reader) -> None:

@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from scifish.dataset.plot import MAX_PLOT_BYTES, PICTURE_PIXELS, PlotError, png
+from scifish.dataset.plot import PICTURE_PIXELS, PlotError, png
+from scifish.message.types import MAX_RECORDED_PICTURE_BYTES
 from scifish.recording.scan_results import MAX_PLOT_POINTS
 
 RANDOM = np.random.default_rng(1)
@@ -20,7 +21,7 @@ X = np.linspace(0.0, 1.0, MAX_PLOT_POINTS)
 
 def picture(**plot: Any) -> Image.Image:
     data = png({"title": "#1 ascan mot01", "x_label": "mot01 (mm)", "y_label": "ct01", "z_label": "ct02", **plot})
-    assert len(data) < MAX_PLOT_BYTES
+    assert len(data) < MAX_RECORDED_PICTURE_BYTES
     found = Image.open(io.BytesIO(data))
     assert found.format == "PNG"
     return found
@@ -48,7 +49,7 @@ def test_what_can_be_drawn_is_small_enough(plot: Any) -> None:
 
 
 def test_what_is_too_large_is_made_smaller(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("scifish.dataset.plot.MAX_PLOT_BYTES", 20_000)
+    monkeypatch.setattr("scifish.dataset.plot.MAX_RECORDED_PICTURE_BYTES", 20_000)
     data = png({"x": X, "y": RANDOM.uniform(size=MAX_PLOT_POINTS), "z": RANDOM.normal(size=MAX_PLOT_POINTS)})
     assert len(data) < 20_000
     assert min(Image.open(io.BytesIO(data)).size) > 100
