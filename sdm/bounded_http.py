@@ -6,6 +6,7 @@ It is in `sdm` because every part that calls a server may import `sdm`, but the 
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
 from typing import Any
 
 import requests
@@ -54,11 +55,19 @@ def fetch(
         return answer, bytes(body)
 
 
+def causes(error: BaseException) -> Iterator[BaseException]:
+    """The error, and what caused it, from the outside in."""
+    inner: BaseException | None = error
+    while inner is not None:
+        yield inner
+        inner = inner.__cause__ or inner.__context__
+
+
 def cause(error: BaseException) -> str:
     """The system's own text, without those that requests and urllib3 put around it."""
-    if isinstance(error, TimeoutError | requests.Timeout):
-        return "no answer in time"
-    if isinstance(error, OSError) and error.errno and error.strerror:
-        return error.strerror.lower()
-    inner = error.__cause__ or error.__context__
-    return cause(inner) if inner else "no connection"
+    for each in causes(error):
+        if isinstance(each, TimeoutError | requests.Timeout):
+            return "no answer in time"
+        if isinstance(each, OSError) and each.errno and each.strerror:
+            return each.strerror.lower()
+    return "no connection"

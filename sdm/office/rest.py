@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 import requests
 from requests.auth import AuthBase
 
-from sdm.bounded_http import AnswerTooLarge, fetch
+from sdm.bounded_http import AnswerTooLarge, causes, fetch
 from sdm.office.model import OfficeRefused, OfficeUnavailable
 
 _log = logging.getLogger(__name__)
@@ -239,11 +239,9 @@ def _failure_text(error: BaseException, timeout: float) -> str:
         return "the proxy that the environment names (HTTP_PROXY, HTTPS_PROXY, ALL_PROXY) cannot be used"
     if type(error) in (AnswerTooLarge, ValueError, OSError):  # the latter by requests, as for a missing file
         return str(error)
-    inner: BaseException | None = error
-    while inner is not None:
-        if isinstance(inner, TimeoutError):
+    for each in causes(error):
+        if isinstance(each, TimeoutError):
             return f"no answer within {timeout:g} s"
-        if isinstance(inner, OSError) and inner.strerror:
-            return str(inner.strerror)
-        inner = inner.__cause__ or inner.__context__
+        if isinstance(each, OSError) and each.strerror:
+            return str(each.strerror)
     return "the connection was closed"
