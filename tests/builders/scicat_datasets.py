@@ -12,6 +12,21 @@ Json = dict[str, Any]
 NAMESPACE = uuid.UUID("5a6c1c56-0f2b-4b0e-9d4e-3f5b1f0e7c11")
 
 
+def required_fields(pid: str) -> Json:
+    """A raw dataset of v3 with the fields that SciCat requires."""
+    return {
+        "pid": pid,
+        "type": "raw",
+        "owner": "Ada",
+        "contactEmail": "ada@example.org",
+        "sourceFolder": "/data",
+        "creationTime": "2026-11-22T10:00:00Z",
+        "ownerGroup": "g",
+        "principalInvestigator": "Ada",
+        "creationLocation": "/SITE/BL",
+    }
+
+
 def scan(
     number: int,
     start: float,

@@ -18,6 +18,7 @@ from deploy.demo.processes import Processes
 from scifish.spool.database import SPOOL_SUFFIX
 from scifish.spool.inspection import summarise
 from tests.faults.chaos import MACROSERVER, Chaos, all_faults
+from tests.faults.events import EventLog
 from tests.faults.ledger import read_ledgers
 from tests.faults.processes import MARK, marked
 from tests.faults.scans import Hung, Scans
@@ -75,13 +76,8 @@ class Run:
         self.folder = folder
         self.wanted = wanted
         self.seed = seed
-        self._begun = time.monotonic()
-        self._events = (folder / "events.log").open("a", buffering=1)
-
-    def note(self, what: str) -> None:
-        line = f"{time.strftime('%H:%M:%S')} {time.monotonic() - self._begun:7.1f} s  {what}"
-        print(line, flush=True)
-        print(line, file=self._events)
+        self._events = EventLog(folder)
+        self.note = self._events.note
 
     def run(self) -> Outcome:
         mark = os.environ[MARK] = f"{os.getpid()}-{self.seed}"
@@ -114,7 +110,7 @@ class Run:
             outcome = Outcome(verdict, 0.0, chaos.counts, skipped, scans.hung, watch.silent, watch.looks)
         outcome.verdict.running += self._left_processes(mark, set())
         system.disk.close()
-        outcome.minutes = (time.monotonic() - self._begun) / 60
+        outcome.minutes = self._events.minutes
         return outcome
 
     def _go_on(self, system: System, chaos: Chaos, scans: Scans) -> None:
@@ -142,7 +138,7 @@ class Run:
             time.sleep(0.1)
 
     def _enough(self, done: tuple[int, int]) -> bool:
-        minutes = (time.monotonic() - self._begun) / 60
+        minutes = self._events.minutes
         return done[0] >= self.wanted.scans and done[1] >= self.wanted.datasets and minutes >= self.wanted.minutes
 
     def _done(self, system: System) -> tuple[int, int]:

@@ -24,7 +24,7 @@ from deploy.demo.processes import Processes
 from scifish.message import MessageError, decode
 from tests.benchmarks.figures import Figure, progress, report
 from tests.fuzz.messages import BEAMLINE, headers, payloads
-from tests.servers.kafka import ROOT, DownloadError, has_java, kafka_jars
+from tests.servers.kafka import ROOT, why_no_real_kafka
 from tests.soak.plan import Plan
 from tests.soak.system import REPLICAS, System
 
@@ -141,12 +141,8 @@ def main() -> int:
     parser.add_argument("--figures", type=Path, default=ROOT / "build" / "fuzz.json", help="where the figures go")
     parser.add_argument("--folder", type=Path, help="for state and logs; kept (one in the temporary folder)")
     options = parser.parse_args()
-    if not has_java():
-        parser.error("a real Kafka is needed: install Java 17 or newer, and Maven")
-    try:
-        kafka_jars()
-    except DownloadError as error:
-        parser.error(str(error))
+    if reason := why_no_real_kafka():
+        parser.error(f"a real Kafka is needed: {reason}")
     number = secrets.randbelow(10**6) if options.seed is None else options.seed
     folder = options.folder or Path(tempfile.mkdtemp(prefix="scicow-fuzz-"))
     folder.mkdir(parents=True, exist_ok=True)

@@ -232,16 +232,23 @@ def make_kafka(folder: Path, processes: Processes) -> Kafka:
     given = os.environ.get("SCIZOO_TEST_KAFKA")
     if given:
         return GivenKafka(given)
-    if not has_java():
-        return MockKafka(processes, "no Java 17 with Maven here")
+    if reason := why_no_real_kafka():
+        return MockKafka(processes, reason)
+    return KafkaServer(folder, processes, kafka_jars())
+
+
+def why_no_real_kafka() -> str:
+    """Why a real Kafka cannot be started here; "" if it can. The first time, its jars are downloaded."""
+    if not _has_java():
+        return "no Java 17 or newer with Maven here"
     try:
-        jars = kafka_jars()
+        kafka_jars()
     except DownloadError as error:
-        return MockKafka(processes, str(error))
-    return KafkaServer(folder, processes, jars)
+        return str(error)
+    return ""
 
 
-def has_java() -> bool:
+def _has_java() -> bool:
     """Java 17 or newer, and Maven."""
     if not shutil.which("java") or not shutil.which("mvn"):
         return False

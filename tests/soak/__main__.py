@@ -17,7 +17,7 @@ import tempfile
 from pathlib import Path
 
 from tests.benchmarks.figures import Figure, report
-from tests.servers.kafka import ROOT, DownloadError, has_java, kafka_jars
+from tests.servers.kafka import ROOT, why_no_real_kafka
 from tests.soak.run import Outcome, Run
 
 SHOWN = 30
@@ -35,12 +35,8 @@ def main() -> int:
     parser.add_argument("--figures", type=Path, default=ROOT / "build" / "soak.json", help="where the figures go")
     parser.add_argument("--folder", type=Path, help="for state and logs; kept (one in the temporary folder)")
     options = parser.parse_args()
-    if not has_java():
-        parser.error("a real Kafka is needed, which can be stopped: install Java 17 or newer, and Maven")
-    try:
-        kafka_jars()
-    except DownloadError as error:
-        parser.error(str(error))
+    if reason := why_no_real_kafka():
+        parser.error(f"a real Kafka is needed, which can be stopped: {reason}")
     seed = secrets.randbelow(10**6) if options.seed is None else options.seed
     folder = options.folder or Path(tempfile.mkdtemp(prefix="scicow-soak-"))
     folder.mkdir(parents=True, exist_ok=True)

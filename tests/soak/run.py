@@ -10,6 +10,7 @@ from pathlib import Path
 
 from deploy.demo.processes import Processes
 from tests.faults.chaos import Chaos
+from tests.faults.events import EventLog
 from tests.faults.verdict import Finding
 from tests.soak.plan import Plan, make_plan
 from tests.soak.system import REPLICAS, System, all_faults
@@ -45,13 +46,8 @@ class Run:
         self._random = random.Random(seed)
         self._run = f"s{seed}"
         self._plan: Plan = make_plan(messages, seed, self._run)
-        self._begun = time.monotonic()
-        self._events = (folder / "events.log").open("a", buffering=1)
-
-    def note(self, what: str) -> None:
-        line = f"{time.strftime('%H:%M:%S')} {time.monotonic() - self._begun:7.1f} s  {what}"
-        print(line, flush=True)
-        print(line, file=self._events)
+        self._events = EventLog(folder)
+        self.note = self._events.note
 
     def run(self) -> Outcome:
         plan = self._plan
@@ -70,7 +66,7 @@ class Run:
             self.note("looking at what has arrived")
             verdict = judge(plan, system.found(plan), "scizoo")
             verdict.lost += wrong
-        return Outcome(verdict, (time.monotonic() - self._begun) / 60, chaos.counts)
+        return Outcome(verdict, self._events.minutes, chaos.counts)
 
     def _go_on(self, system: System, chaos: Chaos) -> list[Finding]:
         """Send everything while things go wrong."""

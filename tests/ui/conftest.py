@@ -87,6 +87,16 @@ def catalogue(processes: Processes, tmp_path_factory: pytest.TempPathFactory) ->
 
 
 @pytest.fixture
+def account(catalogue: Catalogue) -> dict[str, str]:
+    """The environment variables of a program that uses the catalogue."""
+    return {
+        "SCIZOO_SCICAT_URL": catalogue.url,
+        "SCIZOO_SCICAT_USERNAME": INGESTOR.username,
+        "SCIZOO_SCICAT_PASSWORD": INGESTOR.password,
+    }
+
+
+@pytest.fixture
 def scicat(catalogue: Catalogue) -> SciCat:
     return client(catalogue)
 

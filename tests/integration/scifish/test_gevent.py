@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
 import sys
 from dataclasses import asdict
 from pathlib import Path
@@ -15,9 +14,9 @@ from uuid import uuid4
 
 import pytest
 
-from scifish.settings import Settings
 from tests.environments import gevent_folder
 from tests.servers.kafka import Kafka
+from tests.servers.recording_program import recording_settings, run_until_sent
 from tests.servers.topic import Topic
 
 pytestmark = pytest.mark.first
@@ -80,37 +79,18 @@ def test_all_is_sent_while_the_program_lives_and_the_log_says_nothing(
     way: str, version: str, kafka: Kafka, tmp_path: Path
 ) -> None:
     topic = Topic(kafka.bootstrap, f"scifish-gevent-{uuid4().hex[:8]}")
-    settings = Settings(
-        beamline="lab",
-        topic=topic.name,
-        kafka_bootstrap_servers=kafka.bootstrap,
-        spool_directory=str(tmp_path / "spool"),
-    )
+    settings = recording_settings(kafka, topic, tmp_path)
     before, after_import, after_start = WAYS[way]
     program = PROGRAM.format(before=before, after_import=after_import, after_start=after_start)
     path = [str(gevent_folder())] if version == MXCUBES else []
     environment = {
         **os.environ,
-        "XDG_STATE_HOME": str(tmp_path / "state"),
         "PYTHONPATH": os.pathsep.join([*path, *filter(None, [os.environ.get("PYTHONPATH")])]),
     }
-    with subprocess.Popen(
-        # gevent itself warns of a late patch
-        [sys.executable, "-W", "ignore", "-c", program, json.dumps(asdict(settings))],
-        env=environment,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    ) as running:
-        assert running.stdout is not None
-        try:
-            if running.stdout.readline() == "measured\n":
-                wanted = {f"lysozyme_{number}" for number in range(11) if number != 5}
-                topic.wait_until(lambda messages: {m["datasetName"] for m in messages} >= wanted)
-        finally:
-            _, errors = running.communicate("\n", timeout=60)
+    # gevent itself warns of a late patch
+    command = [sys.executable, "-W", "ignore", "-c", program, json.dumps(asdict(settings))]
+    names = {f"lysozyme_{number}" for number in range(11) if number != 5}
+    assert run_until_sent(command, topic, names, tmp_path, environment) == (0, "measured\n", "")
     topic.close()
-    assert (running.returncode, errors) == (0, "")
-    assert {m["datasetName"] for m in topic.messages} == wanted
+    assert {m["datasetName"] for m in topic.messages} == names
     assert {(m["type"], m["status"]) for m in topic.messages if m["type"] == "ended"} == {("ended", "completed")}

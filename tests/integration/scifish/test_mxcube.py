@@ -8,16 +8,15 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
 from dataclasses import asdict
 from pathlib import Path
 from uuid import uuid4
 
 import pytest
 
-from scifish.settings import Settings
 from tests.environments import mxcube_python
 from tests.servers.kafka import Kafka
+from tests.servers.recording_program import recording_settings, run_until_sent
 from tests.servers.topic import Topic
 from tests.servers.user_office import DUO_PROPOSAL, user_office
 
@@ -80,46 +79,23 @@ sys.stdin.readline()
 
 def test_mxcubecore_records_lists_its_proposals_and_makes_its_folders(kafka: Kafka, tmp_path: Path) -> None:
     topic = Topic(kafka.bootstrap, f"scifish-mxcube-{uuid4().hex[:8]}")
-    settings = Settings(
-        beamline="lab",
-        topic=topic.name,
-        kafka_bootstrap_servers=kafka.bootstrap,
-        spool_directory=str(tmp_path / "spool"),
-    )
+    settings = recording_settings(kafka, topic, tmp_path)
     (tmp_path / "visitors" / "biomax").mkdir(parents=True)
+    names = {f"lysozyme_{number}" for number in range(COLLECTIONS)}
+    environment = {name: value for name, value in os.environ.items() if name != "SDM_OFFICE"}
     with user_office() as office:
         office.says("/proposals", [DUO_PROPOSAL])
         arguments = json.dumps([asdict(settings), office.url, str(tmp_path), COLLECTIONS])
-        environment = {
-            **os.environ,
-            "XDG_STATE_HOME": str(tmp_path / "state"),
-        }
-        environment.pop("SDM_OFFICE", None)
-        with subprocess.Popen(
-            [mxcube_python(), "-c", PROGRAM, arguments],
-            env=environment,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        ) as running:
-            assert running.stdout is not None
-            wanted = {f"lysozyme_{number}" for number in range(COLLECTIONS)}
-            try:
-                line = running.stdout.readline()
-                if line:
-                    topic.wait_until(lambda messages: {m["datasetName"] for m in messages} >= wanted)
-            finally:
-                _, errors = running.communicate("\n", timeout=60)
+        ended = run_until_sent([mxcube_python(), "-c", PROGRAM, arguments], topic, names, tmp_path, environment)
     topic.close()
     # What mxcubecore logs, and that 20250001-group is no group of this machine.
-    ours = [one for one in errors.splitlines() if not one.startswith(("INFO:HWR", "WARNING:sdm.storage"))]
-    assert (running.returncode, ours) == (0, [])
-    answer = json.loads(line)
+    ours = [one for one in ended.errors.splitlines() if not one.startswith(("INFO:HWR", "WARNING:sdm.storage"))]
+    assert (ended.status, ours) == (0, [])
+    answer = json.loads(ended.line)
     assert answer["versions"][0].startswith("23.9.")
     assert answer["versions"][1].startswith("10.0.")
     assert answer["installed"] == []
     assert answer["folder"] == f"{tmp_path}/visitors/biomax/20250001/20250310"
     assert (Path(answer["folder"]) / "raw").is_dir()
     assert answer["proposals"] == ["20250001"]
-    assert {m["datasetName"] for m in topic.messages} == wanted
+    assert {m["datasetName"] for m in topic.messages} == names

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.servers.kafka import ROOT, DownloadError, has_java, kafka_jars
+from tests.servers.kafka import ROOT, why_no_real_kafka
 
 pytestmark = pytest.mark.long
 
@@ -23,12 +23,8 @@ SLOW = (
 
 
 def test_nothing_is_lost_double_or_left_running(tmp_path: Path) -> None:
-    if not has_java():
-        pytest.skip("a real Kafka is needed: no Java 17 with Maven here")
-    try:
-        kafka_jars()
-    except DownloadError as error:
-        pytest.skip(f"a real Kafka is needed: {error}")
+    if reason := why_no_real_kafka():
+        pytest.skip(f"a real Kafka is needed: {reason}")
     figures = tmp_path / "faults.json"
     command = [sys.executable, "-m", "tests.faults", "--scans", "12", "--datasets", "150"]
     command += [word for name in SLOW for word in ("--without", name)]

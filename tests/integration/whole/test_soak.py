@@ -9,18 +9,14 @@ from pathlib import Path
 
 import pytest
 
-from tests.servers.kafka import ROOT, DownloadError, has_java, kafka_jars
+from tests.servers.kafka import ROOT, why_no_real_kafka
 from tests.soak.catalogue_kills import KINDS
 
 
 @pytest.mark.long
 def test_every_message_gets_into_the_catalogue_once(tmp_path: Path) -> None:
-    if not has_java():
-        pytest.skip("a real Kafka is needed: no Java 17 with Maven here")
-    try:
-        kafka_jars()
-    except DownloadError as error:
-        pytest.skip(f"a real Kafka is needed: {error}")
+    if reason := why_no_real_kafka():
+        pytest.skip(f"a real Kafka is needed: {reason}")
     figures = tmp_path / "soak.json"
     command = [sys.executable, "-m", "tests.soak", "--messages", "360", "--rate", "40", "--gap", "2"]
     command += ["--folder", str(tmp_path / "soak"), "--figures", str(figures)]

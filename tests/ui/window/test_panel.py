@@ -19,8 +19,6 @@ from ingest.scicat import SciCat
 from taurus_widgets.panel import ScanLogPanel
 from tests.builders.scicat_datasets import scan
 from tests.paths import ROOT
-from tests.servers.catalogue import Catalogue
-from tests.ui.accounts import INGESTOR
 from tests.waiting import PATIENCE
 
 AWAY = "tango://127.0.0.1:9/door/demo/1#dbase=no"
@@ -54,15 +52,6 @@ RUN = """
         print(type(panel).__name__, panel.getModel(), panel.scans.rowCount())
         panel.close()
 """
-
-
-@pytest.fixture
-def account(catalogue: Catalogue) -> dict[str, str]:
-    return {
-        "SCIZOO_SCICAT_URL": catalogue.url,
-        "SCIZOO_SCICAT_USERNAME": INGESTOR.username,
-        "SCIZOO_SCICAT_PASSWORD": INGESTOR.password,
-    }
 
 
 def in_gui(folder: Path, account: dict[str, str]) -> list[str]:

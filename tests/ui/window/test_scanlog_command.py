@@ -41,15 +41,6 @@ def handles_signals(pid: int) -> bool:
     return caught is not None and bool(int(caught.group(1), 16) >> (signal.SIGTERM - 1) & 1)
 
 
-@pytest.fixture
-def account(catalogue: Catalogue) -> dict[str, str]:
-    return {
-        "SCIZOO_SCICAT_URL": catalogue.url,
-        "SCIZOO_SCICAT_USERNAME": INGESTOR.username,
-        "SCIZOO_SCICAT_PASSWORD": INGESTOR.password,
-    }
-
-
 class TestTerminal:
     def test_the_table_is_printed(self, scicat: SciCat, account: dict[str, str], proposal: str) -> None:
         now = time.time()

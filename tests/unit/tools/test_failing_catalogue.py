@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from deploy.demo.processes import Processes
 from ingest.scicat import SciCat, SciCatError
+from tests.builders.scicat_datasets import required_fields
 from tests.contract.api import Api
 from tests.failing_catalogue.__main__ import main
 from tests.failing_catalogue.rules import FaultRule, Faults, FaultsError, read_rules, rules_from
@@ -51,30 +52,16 @@ def fail(catalogue: Catalogue, api: Api) -> Iterator[Callable[..., None]]:
             again.call("DELETE", "/embedded/faults")
 
 
-def a_dataset(pid: str) -> dict:
-    return {
-        "pid": pid,
-        "type": "raw",
-        "owner": "Ada",
-        "contactEmail": "ada@example.org",
-        "sourceFolder": "/data",
-        "creationTime": "2026-11-22T10:00:00Z",
-        "ownerGroup": "g",
-        "principalInvestigator": "Ada",
-        "creationLocation": "/SITE/BL",
-    }
-
-
 def test_the_nth_call_is_answered_with_a_status_and_nothing_is_done(api, fail) -> None:
     fail({"do": "answer", "status": 503, "method": "POST", "path": "/datasets$", "nth": 2})
-    statuses = [api.post(DATASETS, a_dataset(f"nth/{number}")).status_code for number in range(3)]
+    statuses = [api.post(DATASETS, required_fields(f"nth/{number}")).status_code for number in range(3)]
     assert statuses == [201, 503, 201]
     assert {one["pid"] for one in api.find({"pid": {"like": "nth/"}})} == {"nth/0", "nth/2"}
 
 
 def test_an_answer_after_writing_has_written(api, fail) -> None:
     fail({"do": "answer_after", "status": 500, "method": "POST"})
-    answer = api.post(DATASETS, a_dataset("after"))
+    answer = api.post(DATASETS, required_fields("after"))
     assert (answer.status_code, answer.json()["statusCode"]) == (500, 500)
     assert api.dataset("after")["pid"] == "after"
 
@@ -83,7 +70,7 @@ def test_an_answer_after_writing_has_written(api, fail) -> None:
 def test_a_connection_that_is_cut_off(api, fail, do: str, written: bool) -> None:
     fail({"do": do, "method": "POST"})
     with pytest.raises(requests.RequestException) as raised:
-        api.post(DATASETS, a_dataset(do))
+        api.post(DATASETS, required_fields(do))
     assert isinstance(raised.value, requests.exceptions.ChunkedEncodingError) == (do == "cut_body")
     fail()
     assert [one["pid"] for one in api.find({"pid": do})] == ([do] if written else [])
@@ -102,7 +89,7 @@ def test_the_projects_client_takes_a_truncated_answer_for_none(catalogue, api, f
 def test_slow_calls_are_slow_and_do_their_work(api, fail) -> None:
     fail({"do": "slow", "seconds": 0.3}, {"do": "slow", "seconds": 0.2})
     begin = time.monotonic()
-    assert api.post(DATASETS, a_dataset("slow")).status_code == 201
+    assert api.post(DATASETS, required_fields("slow")).status_code == 201
     assert time.monotonic() - begin >= 0.5
 
 
@@ -122,14 +109,14 @@ def test_a_proxys_page(api, fail) -> None:
 
 
 def test_expired_tokens_read_what_is_public_and_write_nothing_until_the_next_login(catalogue, api, fail) -> None:
-    api.create(a_dataset("closed"))
-    api.create({**a_dataset("public"), "isPublished": True})
+    api.create(required_fields("closed"))
+    api.create({**required_fields("public"), "isPublished": True})
     fail({"do": "expire", "nth": 1})
     assert {one["pid"] for one in api.find({})} == {"public"}
-    assert api.post(DATASETS, a_dataset("late")).status_code == 403
+    assert api.post(DATASETS, required_fields("late")).status_code == 403
     assert api.get("/embedded/faults").status_code == 403
     with Api(catalogue.url, INGESTOR) as again:
-        assert again.post(DATASETS, a_dataset("late")).status_code == 201
+        assert again.post(DATASETS, required_fields("late")).status_code == 201
 
 
 def test_the_counts_of_the_rules_are_reported(api, fail) -> None:
@@ -143,7 +130,7 @@ def test_the_counts_of_the_rules_are_reported(api, fail) -> None:
 
 def test_a_large_body_is_read_before_it_is_refused(api, fail) -> None:
     fail({"do": "answer", "status": 413, "method": "POST"})
-    assert api.post(DATASETS, {**a_dataset("big"), "description": "x" * 8_000_000}).status_code == 413
+    assert api.post(DATASETS, {**required_fields("big"), "description": "x" * 8_000_000}).status_code == 413
 
 
 def test_only_an_administrator_may_make_it_fail(catalogue) -> None:

@@ -15,6 +15,7 @@ import requests
 
 from deploy.demo.processes import Processes
 from ingest.embedded import cli
+from tests.builders.scicat_datasets import required_fields
 from tests.contract.api import Api
 from tests.servers.catalogue import COMMAND, INGESTOR, start_catalogue, write_accounts
 from tests.waiting import PATIENCE
@@ -43,20 +44,6 @@ def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> 
         return status, "".join(capsys.readouterr())
 
     return run
-
-
-def _dataset(pid: str) -> dict:
-    return {
-        "pid": pid,
-        "type": "raw",
-        "owner": "Ada",
-        "contactEmail": "ada@example.org",
-        "sourceFolder": "/data",
-        "creationTime": "2026-11-22T10:00:00Z",
-        "ownerGroup": "g",
-        "principalInvestigator": "Ada",
-        "creationLocation": "/SITE/BL",
-    }
 
 
 def test_help(run: Run) -> None:
@@ -120,7 +107,7 @@ def test_it_stops_cleanly(processes: Processes, tmp_path: Path, number: signal.S
     catalogue = start_catalogue(processes, tmp_path)
     assert catalogue.process is not None
     with Api(catalogue.url, INGESTOR) as api:  # a connection that is kept open does not hold it up
-        api.create(_dataset("a"))
+        api.create(required_fields("a"))
         catalogue.process._signal(number)
         assert catalogue.process.wait(PATIENCE) == 0
     assert "Traceback" not in catalogue.process.text
@@ -139,7 +126,7 @@ def test_what_was_answered_and_a_token_outlive_sigkill(processes: Processes, tmp
         with Api(catalogue.url, INGESTOR) as api:
             for number in range(100_000):
                 try:
-                    answer = api.post("/api/v3/datasets", _dataset(f"p/{number}"))
+                    answer = api.post("/api/v3/datasets", required_fields(f"p/{number}"))
                 except requests.RequestException:
                     return
                 assert answer.status_code == 201
@@ -164,4 +151,4 @@ def test_a_token_expires(processes: Processes, tmp_path: Path) -> None:
     catalogue = start_catalogue(processes, tmp_path, options=("--token-hours", "1e-9"))
     with Api(catalogue.url, INGESTOR) as api:
         assert api.find({}) == []
-        assert api.post("/api/v3/datasets", _dataset("a")).status_code == 403
+        assert api.post("/api/v3/datasets", required_fields("a")).status_code == 403
