@@ -46,8 +46,8 @@ bench: $(READY)
 faults: $(READY)
 	$(BIN)/python -m tests.faults $(ARGS)
 
-# The tests that wait long, and those with generated examples with more of them; SciCow with 20,000 messages while everything goes wrong; SciCat killed ten times amid writes;
-# the same as `faults` for two hours.
+# The tests that wait long, and those with generated examples with more of them; SciCow with 20,000 messages while
+# everything goes wrong; SciCat killed ten times during writes; the same as `faults` for two hours.
 soak: $(READY)
 	$(BIN)/python -m pytest $(PARALLEL) -m "long or hypothesis" --hypothesis-profile thorough
 	$(BIN)/python -m tests.soak $(SOAK)

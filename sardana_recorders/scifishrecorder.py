@@ -2,7 +2,7 @@
 
 Enable it with `senv DataRecorder "['SciFishRecorder']"`, with this folder in the MacroServer's
 RecorderPath. Sardana does not shield a scan from its recorders (a raise at the start or the end
-breaks it, one in a continuous scan hangs it for ever), so every method here catches all.
+breaks it, one in a continuous scan hangs it forever), so every method here catches all.
 """
 
 from __future__ import annotations

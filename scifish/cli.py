@@ -82,7 +82,7 @@ def _parser() -> argparse.ArgumentParser:
     flush.set_defaults(run=_flush)
     resend = commands.add_parser(
         "resend",
-        help="try again what Kafka refuses; with --since or --uuid also what Kafka had already and has lost",
+        help="retry messages that Kafka refuses; with --since or --uuid also send those again that Kafka has lost",
         description="Try all waiting and refused messages of this machine again, also those of running programs. With "
         "--since or --uuid, also send again the messages that Kafka has confirmed and that are still kept on this "
         "machine (KeepSentDays): for messages that Kafka deleted before SciCow had read them. A message that SciCow "

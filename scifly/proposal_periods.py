@@ -48,7 +48,7 @@ class ProposalPeriods:
             return tuple(self._stays)
 
     def follow(self, root: str, place: ProposalContext) -> None:
-        """The proposal is in use at this root from now on, and at no other root; "" is no root."""
+        """The proposal is in use at this root from now on, and at no other root; "" means no root."""
         now = time.time()
         with self._lock:
             here = [stay for stay in self._stays if stay.left is None and stay.root == root and stay.place == place]

@@ -32,7 +32,7 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def run() -> None:
-    """The program. It does not wait for calls of Tango, Kafka or a disk that hang: that could take minutes."""
+    """The program. It does not wait for hanging calls of Tango, Kafka or a disk: that could take minutes."""
     status = main()
     sys.stdout.flush()
     sys.stderr.flush()
@@ -67,7 +67,7 @@ def _add_doctor(commands: Any) -> None:
         "--scicow",
         type=Path,
         metavar="FILE",
-        help=f"settings of SciCow, to check it and SciCat, too (default: {SCICOW_SETTINGS}, where that exists)",
+        help=f"settings of SciCow, to check SciCow and SciCat too (default: {SCICOW_SETTINGS}, where that exists)",
     )
     doctor.add_argument("--json", action="store_true", help="for programs")
     doctor.add_argument(

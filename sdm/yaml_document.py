@@ -1,8 +1,8 @@
 """Reads YAML files into dataclasses, checked by pydantic. Mistakes are reported with file, line, field and what to do.
 
-Scalars stay texts as they are written, because 20250001 and 02770 are no numbers; the type of a field converts its
-text (`Flag`, `WholeNumber`, `Number`). A message shows no value, which may be a secret, unless the check of that field
-does.
+Scalars stay texts as they are written, because 20250001 and 02770 are not meant as numbers; the type of a field
+converts its text (`Flag`, `WholeNumber`, `Number`). A message shows no value, which may be a secret, unless the check
+of that field does.
 """
 
 from __future__ import annotations

@@ -11,7 +11,7 @@ servers: set[str] = set()
 """As "Apache Kafka 4.1.2". With several processes, each has its own until the end."""
 
 remarks: set[str] = set()
-"""What else a reader should know, as that a server had to be started anew."""
+"""What else a reader should know, such as that a server was started again."""
 
 
 long = 0

@@ -197,7 +197,7 @@ class Collection:
         self._add(connection, number, document, words)
 
     def set_plain(self, connection: sqlite3.Connection, key: str, values: Mapping[str, str | int]) -> None:
-        """Set fields of the document with this key, if there is one, that nobody looks for by a word or a member."""
+        """Set fields of the document with this key, if there is one. They must not be found by a word or a member."""
         paths = ", ?, ?" * len(values)
         given = [each for name, value in values.items() for each in (f"$.{name}", value)]
         connection.execute(f"UPDATE {self.table} SET document = json_set(document{paths}) WHERE key = ?", (*given, key))

@@ -1,7 +1,7 @@
 """A small client of SciCat's REST API: SciCow, the scan log and the demo use it.
 
 What the real backend does (v4.6+) was found by running it; the comments say so where it is
-not what one would expect. No write is repeated here: whoever calls knows what a repeat costs.
+not what one would expect. No write is repeated here: the caller knows what a repeated write does.
 PUT is never used: it drops each field that is not in it.
 """
 
@@ -49,7 +49,7 @@ TOTALS = ("size", "packedSize", "numberOfFiles")
 """What a PATCH of v4 sets to 0 where it does not carry it, whatever else it is about."""
 
 UNKNOWN_USER = "0" * 24
-"""An identifier of the form that MongoDB has, which is nobody's."""
+"""An identifier in MongoDB's form that no account has."""
 
 LIST_LENGTH = 10
 """Pictures in the list of a dataset: the newest ones. Older servers list all of them."""
@@ -79,7 +79,7 @@ class SciCat:
         return f"SciCat({self.base_url!r}, username={self.username!r})"
 
     def use(self, username: str = "", password: str = "", token: str = "") -> None:
-        """Another login from now on, for all threads; without any of the three that of nobody."""
+        """Use another login, in all threads; without arguments none."""
         with self._login_lock:
             self.username, self._password, self._token = username, password, token
 
@@ -196,7 +196,7 @@ class SciCat:
         return True
 
     def has_v4(self) -> bool:
-        """Whether the server has version 4 of the interface beside version 3; an account is not needed."""
+        """Whether the server has version 4 of the interface besides version 3; an account is not needed."""
         path = "/api/v4/datasets"
         answer = self._send("GET", path, params={"filter": {"fields": ["pid"], "limits": {"limit": 1}}})
         if answer.good:
@@ -496,7 +496,7 @@ class SciCat:
 
 
 def just_after(found: Json) -> str:
-    """What `since` is for a document as it was read: "" if it does not say when it was changed last.
+    """The value of `since` for a document that was read: "" if it has no time of its last change.
 
     A millisecond later, as a server of before 2026 wants the header to be after the last change.
     """

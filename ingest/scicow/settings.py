@@ -154,7 +154,7 @@ def _private_file(value: str) -> str:
 
 @dataclass(frozen=True)
 class _Sources:
-    """What the types below need beside the file's text: the environment, and the file that holds secrets."""
+    """What the types below need besides the file's text: the environment, and the file that holds secrets."""
 
     environ: Mapping[str, str]
     secrets: bool
@@ -162,7 +162,7 @@ class _Sources:
 
 
 def _filled(given: object, info: ValidationInfo) -> object:
-    """The text with the environment's values in place of `${NAME}`; what is no text is left to the type."""
+    """The text with the environment's values in place of `${NAME}`; other values are left to the type."""
     if not isinstance(given, str):
         return given
     sources = cast(_Sources, info.context)
@@ -296,7 +296,7 @@ class SciCowSettings:
 def load(path: Path, environ: Mapping[str, str] = os.environ, secrets: bool = True) -> SciCowSettings:
     """The settings in this file. Raises SciCowSettingsError naming every mistake.
 
-    Without `secrets`, a missing password is no mistake, so that the other settings can be shown.
+    Without `secrets`, a missing password is not a mistake, so that the other settings can be shown.
     """
     text = read_text(path, SciCowSettingsError)
     document = YamlDocument(str(path), text, SciCowSettingsError, keep_nulls=True)

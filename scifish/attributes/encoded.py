@@ -1,6 +1,6 @@
 """DevEncoded attributes: JSON becomes values, JPEG and PNG a picture of bounded size; all others format and size.
 
-The kind is known by the bytes: the format is a word of the device's author.
+The bytes show which kind it is: the format is only what the author of the device wrote.
 """
 
 from __future__ import annotations

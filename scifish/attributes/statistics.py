@@ -250,7 +250,7 @@ class Statistics:
     ) -> dict[str, Message]:
         """The statistics of a dataset by full attribute name, after `Reader.read_settled`; then they are forgotten.
 
-        `seen` are values that were read by others, and are shown beside: they are samples, too.
+        `seen` are values of the dataset that were read elsewhere: they are samples, too.
         Each has `min`, `max`, `mean`, `std` and `samples`. An attribute without any sample has
         `samples` 0 and `error`, which says why. Never raises.
         """

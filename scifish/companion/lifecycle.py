@@ -38,7 +38,7 @@ log = logging.getLogger(__name__)
 READ_DELAY_SECONDS = 0.05
 """Delay between the begin of a dataset and the read of its values: the measurement has this time for itself.
 
-A scan computes until its first point is under way, and waits for its hardware from then on. A read during that wait
+A scan computes until its first point is under way, and then waits for its hardware. A read during that wait
 costs the scan nothing; a read without delay costs it 10 ms (two cores, 500 attributes).
 """
 

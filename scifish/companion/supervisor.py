@@ -106,7 +106,7 @@ class Supervisor:
     # ------------------------------------------------------------ commands of the program
 
     def handle(self, command: Command) -> None:
-        """Handle a command of the program. Each may come twice or be lost: the spool has it too."""
+        """Handle a command of the program. It may arrive twice or get lost: the spool has it too."""
         match command:
             case Wake():
                 self._sender.wake()

@@ -212,7 +212,7 @@ def _body(record: Record, origin: Origin) -> Message:
 
 
 def as_list(given: Any) -> list[Any]:
-    """The values as a list: a text or a mapping is one value, None is no value."""
+    """The values as a list: a text or a mapping is one value, None is not a value."""
     if given is None:
         return []
     return list(given) if isinstance(given, list | tuple | set) else [given]

@@ -26,7 +26,7 @@ FIRST_RESTART_SECONDS, MAX_RESTART_SECONDS = 0.5, 30.0
 """Delay before a companion that exited is started again; doubled each time, up to the maximum."""
 
 STABLE_SECONDS = 60.0
-"""A companion that has run for so many seconds is stable: the next delay is short again."""
+"""A companion that has run for this number of seconds is stable: the next delay is short again."""
 
 FORK_WAIT_SECONDS = 1.0
 """Seconds that a fork of this program waits at most while a companion is being started."""

@@ -19,7 +19,7 @@ from scifish.settings.atomic_file import write_atomically
 log = logging.getLogger(__name__)
 
 MAX_RECORDED_SCANS = 10_000
-"""Memory keeps so many of the latest scans; the file at least so many, and at most about twice as many."""
+"""Number of the latest scans that are kept in memory; the file has between this number and about twice as many."""
 
 
 class RecordedScan(NamedTuple):

@@ -295,7 +295,7 @@ def _fields(text: str) -> tuple[dict[Any, Any] | None, str]:
 
 
 YAML_ERRORS = (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError)
-"""What PyYAML raises beside YAMLError: for a number of 5,000 digits, `!!int x`, or 1,000 brackets."""
+"""What PyYAML raises besides YAMLError: for a number of 5,000 digits, `!!int x`, or 1,000 brackets."""
 
 
 def _short(error: Exception) -> str:

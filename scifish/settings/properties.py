@@ -20,7 +20,7 @@ from scifish.settings.model import (
 from scifish.settings.paths import expanded
 
 TOPIC_NAME = re.compile(r"(?!\.{1,2}$)[A-Za-z0-9._-]{1,249}")
-"""The names that Kafka allows. A message keeps its topic: with any other name it would stay in the spool for ever."""
+"""The names that Kafka allows. A message keeps its topic: with any other name it would never leave the spool."""
 
 
 _BROKER = re.compile(r"(?:[a-zA-Z_]+://)?(?:\[[0-9a-fA-F:.]+\]|[^\s/:\[\],]+):(\d{1,5})")

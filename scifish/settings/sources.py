@@ -101,7 +101,7 @@ def check_settings(settings: Settings | str | Path | None) -> Settings | Path | 
 
 
 def check_pathfixer(pathfixer: object) -> str:
-    """The name of a PathFixer as a program gives it; "" for None. SettingsError if it is no device's name."""
+    """The name of a PathFixer as a program gives it; "" for None. SettingsError if it is not the name of a device."""
     if pathfixer is None or pathfixer == "":
         return ""
     if not isinstance(pathfixer, str) or not DEVICE_NAME.fullmatch(pathfixer):

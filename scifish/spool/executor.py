@@ -110,7 +110,7 @@ class SpoolExecutor:
             log.warning("%s for %s: entries are kept in memory until then", self._what, self.trouble)
         else:
             self._what, self.trouble = "the spool is closed", "this program is ending"
-            log.error("%s: an entry that comes now is not written", self._what)
+            log.error("%s: new entries are not written", self._what)
 
     def _report_failure(self, failure: str) -> None:
         """The thread itself failed, which says nothing about the disk."""

@@ -56,7 +56,7 @@ _ENDINGS = (
 
 
 def is_passing(name: str) -> bool:
-    """Whether the name is hidden or temporary: such a file or folder is no measurement until it is renamed."""
+    """Whether the name is hidden or temporary: such a file or folder is not a measurement until it is renamed."""
     small = name.lower()
     return small.startswith((".", "~$")) or small.endswith(_ENDINGS) or small in _OTHERS
 

@@ -25,7 +25,7 @@ from scizoo.sardana_folders import DISTRIBUTION
 from tango_servers.common.background import call_all
 
 REPORTED_DISTRIBUTIONS = (DISTRIBUTION, "pytango", "sardana", "taurus", "confluent-kafka")
-"""Distributions whose versions a support asks for."""
+"""Distributions whose versions a supporter needs to know."""
 
 
 NO_SECRETS = "not shown: the files that have passwords could not be read, so a text might have one ({!r})"
@@ -42,8 +42,8 @@ class Check:
 def examine(timeout: float, scicow: Path | None) -> BeamlineReport:
     """`timeout` is in seconds: for the settings, then for all other parts, which are checked in parallel.
 
-    `scicow` is the file of SciCow's settings; None if there is none here. Never raises. What hangs is left in a
-    thread of its own.
+    `scicow` is the file of SciCow's settings; None if there is none here. Never raises. A check that hangs is left
+    behind in its thread.
     """
     found = tango_parts.find_settings(timeout, has_beamline=scicow is None)
     checks = [

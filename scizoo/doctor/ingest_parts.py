@@ -10,13 +10,13 @@ from scizoo.doctor.report import NOT_CHECKED, OK, WRONG, PartReport
 PARTS = ("SciCow", "SciCow's replica", "Dead letters", "SciCat", "User office")
 
 BY_CHECK = {"Kafka": "SciCow", "Replica": "SciCow's replica"}
-"""Parts whose names are others in `scicow status`, where Kafka means SciCow's group in it."""
+"""Parts that have other names in `scicow status`: there, Kafka means SciCow's group."""
 
 MAX_LAG_SECONDS = 300.0
-"""As `scicow status` has it: an older message that is not done is reported."""
+"""The same as for `scicow status`: an older message that is not done is reported."""
 
 CHECKUP_ANSWERS = 4
-"""`checkup` ends after so many times the time-out that it is given for each question."""
+"""`checkup` ends after this number of its time-outs, which are for one question each."""
 
 HOW_TO_CHECK = (
     "Run it where SciCow runs: scizoo doctor --scicow /etc/scizoo/scicow.yaml (the settings of SciCow, with the "
@@ -27,13 +27,13 @@ HOW_TO_CHECK = (
 def scicow(file: Path | None, timeout: float) -> Sequence[PartReport]:
     """The parts of `PARTS`; `timeout` is in seconds for all. Without settings they are not checked."""
     if file is None:
-        return [PartReport("SciCow", NOT_CHECKED, "not checked, and SciCat neither: no settings here", HOW_TO_CHECK)]
+        return [PartReport("SciCow", NOT_CHECKED, "SciCow and SciCat are not checked: no settings here", HOW_TO_CHECK)]
     try:
         # The packages of the extra `ingest` need not be on the machine of the MacroServer.
         from ingest.scicow.monitoring.checkup import checkup
         from ingest.scicow.settings import SciCowSettingsError, load
     except ImportError as error:
-        text = f"not checked, and SciCat neither: {error}"
+        text = f"SciCow and SciCat are not checked: {error}"
         return [PartReport("SciCow", NOT_CHECKED, text, "Install the extra `ingest`, or run it where SciCow runs.")]
     try:
         found = checkup(load(file), timeout / (CHECKUP_ANSWERS + 1), MAX_LAG_SECONDS)

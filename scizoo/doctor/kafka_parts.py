@@ -20,13 +20,13 @@ MIN_RETENTION_SECONDS = 7 * SECONDS_PER_DAY
 """Shorter retention is reported. It is Kafka's default: SciCow may be down for a holiday."""
 
 ADVISED_RETENTION_SECONDS = 30 * SECONDS_PER_DAY
-"""What docs/reference/scicow.md asks for."""
+"""The retention that docs/reference/scicow.md requires."""
 
 RECORD_OVERHEAD_BYTES = 1_000
 """Bytes that Kafka adds to the largest message at most: its key, its header, the header of the batch."""
 
 ANSWERS = 4
-"""Answers of Kafka that are waited for one after the other, so that all come within the time of the part."""
+"""Number of Kafka's answers that are awaited one after the other; all together stay within the time of the part."""
 
 
 def kafka(settings: Settings | None, timeout: float) -> Sequence[PartReport]:
@@ -120,7 +120,7 @@ def topic_problems(config: Mapping[str, str]) -> dict[str, tuple[str, str]]:
         )
     if "compact" in config.get("cleanup.policy", ""):  # the key of a message is its dataset
         problems["cleanup.policy"] = (
-            f"cleanup.policy is {config['cleanup.policy']}: of the messages of a dataset only the last one is kept",
+            f"cleanup.policy is {config['cleanup.policy']}: only the last message of each dataset is kept",
             "delete",
         )
     largest = config.get("max.message.bytes", "")
@@ -133,7 +133,7 @@ def topic_problems(config: Mapping[str, str]) -> dict[str, tuple[str, str]]:
 
 
 def _seconds(milliseconds: str) -> float | None:
-    """None for ever, and for what is no number."""
+    """None if it is unlimited or not a number."""
     return int(milliseconds) / 1000 if milliseconds.isdigit() else None
 
 

@@ -40,8 +40,8 @@ def spool(settings: Settings | None) -> Sequence[PartReport]:
     if bad:
         lines = [f"{where}: messages are not sent", *(line for content in bad for line in describe(content, now))]
         advice = (
-            "See the part Kafka. `scifish flush` sends what programs that have exited have left, `scifish resend` "
-            "tries again what Kafka has refused."
+            "See the part Kafka. `scifish flush` sends the messages of programs that have exited, `scifish resend` "
+            "retries those that Kafka has refused."
         )
         return [PartReport("Spool", WRONG, "\n".join(lines), advice, facts)]
     short = [text for text in map(_shortage, folders) if text]
@@ -52,7 +52,7 @@ def spool(settings: Settings | None) -> Sequence[PartReport]:
         return [PartReport("Spool", NOT_CHECKED, text, OTHER_ACCOUNT, facts)]
     text = f"{where}: {facts['waiting']} messages wait, of {len(contents)} programs"
     if not contents:
-        text = f"{where}: no program has recorded on this machine, or it is another folder that its account uses"
+        text = f"{where}: no program has recorded on this machine, or its account uses another folder"
     return [PartReport("Spool", OK, text, facts=facts)]
 
 

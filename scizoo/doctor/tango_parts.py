@@ -129,7 +129,7 @@ def scidog(found: FoundSettings) -> Sequence[PartReport]:
             # What programs report is in Problems, too.
             problems = list(devices.scidog(settings).read("Problems"))
         except devices.NotReachable as error:
-            advice = "Start its server. Recording goes on without it, but nobody sees what programs report."
+            advice = "Start its server. Recording works without it, but the reports of programs are not shown."
             return [PartReport(SCIDOG, WRONG, "\n".join([str(error), *problems]), advice, facts)]
     if problems:
         advice = f"Correct the properties of {settings.where} (in jive); a report of a program: see its own part."
@@ -167,7 +167,7 @@ def _described(settings: Settings) -> tuple[Any, PartReport]:
     facts = {name: described[name] for name in ("state", "proposal", "visit", "sample", "path", "problems")}
     text = f"{settings.path_fixer} is in {described['state']}"
     if described["state"] in ("FAULT", "ALARM"):
-        advice = "docs/reference/pathfixer.md says what each sentence asks for."
+        advice = "docs/reference/pathfixer.md explains what to do about each sentence."
         return described, PartReport("PathFixer", WRONG, "\n".join([text, *described["problems"]]), advice, facts)
     if not described["proposal"]:
         return described, PartReport(
@@ -188,7 +188,7 @@ def _path_consumers(settings: Settings, consumers: Sequence[dict[str, str]]) -> 
                 *lines,
             ]
         )
-        return PartReport("Path consumers", WRONG, "none: nobody is given the path, Sardana neither", advice, facts)
+        return PartReport("Path consumers", WRONG, "none: no device gets the path, not even Sardana", advice, facts)
     wrong = [one for one in consumers if one["state"] in ("refused", "other")]
     if wrong:
         lines = [f"{one['device']}, {one['target']}: {one['state']}: {one['detail']}" for one in wrong]

@@ -123,7 +123,7 @@ class FieldSource:
 
     def __post_init__(self) -> None:
         if self.text and isinstance(self.path, Template):
-            raise ValueError("beside text, a path without braces is needed")
+            raise ValueError("with text, a path without braces is needed")
 
     @property
     def part(self) -> AnswerPath | Template:

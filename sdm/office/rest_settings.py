@@ -93,7 +93,7 @@ def _path_alone(given: object) -> object:
 
 def _named_visits(given: object) -> object:
     if isinstance(given, dict) and not {"name", "start"} & set(given):
-        raise ValueError("name or start is needed beside path")
+        raise ValueError("name or start is needed besides path")
     return _path_alone(given)
 
 

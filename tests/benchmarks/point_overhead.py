@@ -33,7 +33,7 @@ BLOCK = 1_000
 """Points that are timed together, since one takes less than it costs to look at the clock."""
 
 INTEGRATION = "0.001"
-"""Seconds a point of a real scan. With a tenth of it Sardana itself was seen to wait for ever for its last points."""
+"""Seconds a point of a real scan. With a tenth of it Sardana itself was seen to wait forever for its last points."""
 
 PAUSE = 0.5
 """Seconds between two scans, so that one does not pay for what goes on behind the one before."""

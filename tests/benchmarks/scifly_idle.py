@@ -27,7 +27,7 @@ FILES = 100
 """In each folder."""
 
 PATIENCE = 300.0
-"""Seconds for all to be told of."""
+"""Seconds until all are reported."""
 
 
 def measure(seconds: float = 60.0) -> list[Figure]:

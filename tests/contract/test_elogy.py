@@ -138,7 +138,7 @@ class TestNew:
             assert send(elogy, target, export(pictures=[picture]), ExportProgress()).entry == first.entry
         assert len(elogy.entry(first.entry)["attachments"]) == 1
 
-    def test_a_missing_attribute_is_told(self, running: RunningElogy, elogy: Elogy) -> None:
+    def test_a_missing_attribute_is_reported(self, running: RunningElogy, elogy: Elogy) -> None:
         logbook = new_logbook(running, attributes=[{"name": "Proposal", "type": "text", "required": True}])
         with pytest.raises(ElogyError, match="Proposal"):
             send(elogy, ElogyTarget(logbook, None, "", (ADA,)), export(), ExportProgress())

@@ -33,7 +33,7 @@ def test_the_same_datablock_again_is_counted_twice(api: Api, pid: str) -> None:
     assert (got["size"], got["numberOfFiles"]) == (20, 2)
 
 
-def test_files_of_a_datablock_can_be_changed_and_are_counted_anew(api: Api, pid: str) -> None:
+def test_files_of_a_datablock_can_be_changed_and_are_counted_again(api: Api, pid: str) -> None:
     key = api.post("/api/v3/origdatablocks", _block(pid)).json()["_id"]
     for _ in range(2):
         changed = {"size": 12, "dataFileList": [FILE | {"size": 12}]}

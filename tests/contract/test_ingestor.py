@@ -166,7 +166,7 @@ def test_the_digits_of_large_whole_numbers_are_kept(ingestor: Ingestor, api: Api
     assert (found["exact"], found["end_exact"]) == (str(2**53 + 1), str(2**63 - 1))
 
 
-def test_what_is_said_after_the_end_leaves_the_totals(ingestor: Ingestor, api: Api) -> None:
+def test_annotations_after_the_end_do_not_change_the_totals(ingestor: Ingestor, api: Api) -> None:
     began = message("began")
     files = [file(f"/data/visitors/cosaxs/20250001/raw/{number}.h5", 5) for number in range(3)]
     for given in (began, message("ended", began["uuid"], files=files)):

@@ -33,8 +33,8 @@ class FaultsError(Exception):
 class FaultRule:
     """What (`do`) happens to which calls: those of `method` (`""` is any) whose decoded path `path` is found in.
 
-    Of these the `nth` (1 is the first), every so many, or a `fraction` of them by chance; all without any of
-    the three. At most `times` times (0 is without an end). `status` and `seconds` are those of `do`.
+    Of these the `nth` (1 is the first), each `every`-th, or a random `fraction` of them; all without any of
+    the three. At most `times` times (0: no limit). `status` and `seconds` are those of `do`.
     """
 
     do: str
@@ -121,7 +121,7 @@ def read_rules(path: Path) -> list[FaultRule]:
 
 
 def rules_from(text: str, where: str) -> list[FaultRule]:
-    """The rules in a YAML list. `where` is what mistakes are told of. Raises FaultsError."""
+    """The rules in a YAML list. `where` is its name in errors. Raises FaultsError."""
     try:
         root = yaml.compose(text, yaml.SafeLoader)  # nodes know their line
     except yaml.YAMLError as error:

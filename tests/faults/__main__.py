@@ -23,7 +23,7 @@ def main() -> int:
     parser.add_argument("--scans", type=int, default=300, help="at least so many Sardana scans (300)")
     parser.add_argument("--datasets", type=int, default=3000, help="at least so many datasets of SciFish (3000)")
     parser.add_argument("--minutes", type=float, default=0.0, help="for at least so long (0)")
-    parser.add_argument("--seed", type=int, default=None, help="the same faults in the same order (by chance)")
+    parser.add_argument("--seed", type=int, default=None, help="the same faults in the same order (random)")
     parser.add_argument("--without", action="append", default=[], metavar="FAULT", help="leave this one out (none)")
     parser.add_argument("--figures", type=Path, default=ROOT / "build" / "faults.json", help="where the figures go")
     parser.add_argument("--folder", type=Path, help="for state and logs; kept (one in the temporary folder)")

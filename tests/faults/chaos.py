@@ -16,7 +16,7 @@ from tests.faults.system import System
 from tests.servers.kafka import configure_topic
 
 GAP = (0.5, 5.0)
-"""Seconds from one fault to the next, where nothing else is said."""
+"""Seconds from one fault to the next, unless it is given."""
 
 LONG = (15.0, 25.0)
 """Seconds of a fault that has to be said by somebody."""

@@ -15,7 +15,7 @@ ISOLATED = "SCIFISH_FAULTS_ISOLATED"
 
 
 def isolate(module: str, arguments: list[str]) -> None:
-    """Begin this program anew in a mount namespace of its own, so that its mounts end with it.
+    """Start this program again in a mount namespace of its own, so that its mounts end with it.
 
     Who is not root gets a user namespace too. Where the machine allows neither, nothing changes.
     """

@@ -22,7 +22,7 @@ GRACE = 10.0
 
 LOOKS = 3
 BETWEEN_LOOKS = 5.0
-"""Seconds. What is on its way at one look is there at the next, or is said to be late."""
+"""Seconds. What is on its way at one look must be there at the next; else it is reported as late."""
 
 COMMAND_SECONDS = 120.0
 

@@ -137,7 +137,7 @@ def main() -> int:
         prog="python -m tests.fuzz", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--messages", type=int, default=100_000, help="so many (100000)")
-    parser.add_argument("--seed", type=int, default=None, help="the same messages (by chance)")
+    parser.add_argument("--seed", type=int, default=None, help="the same messages (random)")
     parser.add_argument("--figures", type=Path, default=ROOT / "build" / "fuzz.json", help="where the figures go")
     parser.add_argument("--folder", type=Path, help="for state and logs; kept (one in the temporary folder)")
     options = parser.parse_args()

@@ -153,4 +153,4 @@ headers = st.lists(
     ),
     max_size=4,
 )
-"""The headers of one message, SciCow's own among them; names that are no UTF-8: see integration.scicow.test_scicow."""
+"""The headers of one message, SciCow's own among them; names that are not UTF-8: see integration.scicow.test_scicow."""

@@ -5,7 +5,7 @@
 
 The account must be an administrator (ADMIN_GROUPS). SCIZOO_SCICAT_USER=name:password:group, a
 member of one group who may create, and SCIZOO_SCICAT_OTHER=name:password:group, someone of another
-group, add the tests of who sees what. What such a SciCat cannot do, as to fail when it is told to,
+group, add the tests of who sees what. What such a SciCat cannot do, such as to fail on request,
 or what an account may not, is skipped with the reason. Nothing is removed from it afterwards.
 """
 
@@ -101,7 +101,7 @@ def start_catalogue(
 
     The same folder again continues with the same database. `name` names its log in
     `processes.logs`; a second start with the same name needs another one, since the line that
-    says the URL is looked for in that log. `failing`: one that can be told to fail.
+    says the URL is looked for in that log. `failing`: one that fails on request.
     """
     folder.mkdir(parents=True, exist_ok=True)
     file = write_accounts(folder / "accounts.yaml", accounts)

@@ -1,4 +1,4 @@
-"""A proxy before a SciCat, that is slow, fails as it is told, and sees whether a dataset has two writers at once."""
+"""A proxy before a SciCat, that is slow, fails on request, and sees whether a dataset has two writers at once."""
 
 from __future__ import annotations
 

@@ -111,7 +111,7 @@ class Sardana:
 
 
 def _end_macro(door: Door) -> None:
-    """A stop and no abort, for what is said above. DevFailed or TimeoutError where that does not help."""
+    """A stop and no abort, for the reason above. DevFailed or TimeoutError where that does not help."""
     if door.proxy.state() not in BUSY:
         return
     with suppress(tango.DevFailed):  # it is over in the meantime

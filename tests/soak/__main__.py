@@ -2,7 +2,7 @@
 
 Messages of 16 beamlines (scans, snapshots, files in parts, comments, pictures; some early, late or repeated, some
 with hostile texts) go to two SciCows, which are killed, stopped and started, as are Kafka and the catalogue; and the
-catalogue is told to fail. Among them are messages that must become dead letters. In the end the catalogue and the
+catalogue is made to fail. Among them are messages that must become dead letters. In the end the catalogue and the
 dead-letter topic are compared with what was sent.
 """
 
@@ -31,7 +31,7 @@ def main() -> int:
     parser.add_argument("--messages", type=int, default=20_000, help="at least so many (20000)")
     parser.add_argument("--rate", type=float, default=150.0, help="messages a second at most (150)")
     parser.add_argument("--gap", type=float, default=10.0, help="seconds from one fault to the next in the mean (10)")
-    parser.add_argument("--seed", type=int, default=None, help="the same messages and faults (by chance)")
+    parser.add_argument("--seed", type=int, default=None, help="the same messages and faults (random)")
     parser.add_argument("--figures", type=Path, default=ROOT / "build" / "soak.json", help="where the figures go")
     parser.add_argument("--folder", type=Path, help="for state and logs; kept (one in the temporary folder)")
     options = parser.parse_args()

@@ -1,4 +1,4 @@
-"""SciCow while SciCat is killed amid writes: `python -m tests.soak.catalogue_kills`.
+"""SciCow while SciCat is killed during writes: `python -m tests.soak.catalogue_kills`.
 
 Datasets with files, comments and pictures go through Kafka and one SciCow into a SciCat that is killed (SIGKILL) and
 started again, each time while messages are being written. In the end all of it is compared with what was sent: nothing
@@ -208,7 +208,7 @@ def main() -> int:
     )
     parser.add_argument("--datasets", type=int, default=200, help="so many (200)")
     parser.add_argument("--kills", type=int, default=10, help="so often SciCat is killed (10)")
-    parser.add_argument("--seed", type=int, default=None, help="the same datasets and moments (by chance)")
+    parser.add_argument("--seed", type=int, default=None, help="the same datasets and moments (random)")
     parser.add_argument("--start", default="", help="the command line that starts a given SciCat (the embedded one)")
     parser.add_argument(
         "--figures", type=Path, default=ROOT / "build" / "catalogue_kills.json", help="where the figures go"

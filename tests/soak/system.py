@@ -40,7 +40,7 @@ FAULTS: dict[str, list[dict[str, Any]]] = {
     "tokens void": [{"do": "expire", "every": 25}],
     "no answer": [{"do": "hang", "path": "^/api/v3/(datasets|origdatablocks)", "every": 30}],
 }
-"""What the catalogue is told."""
+"""The faults that the catalogue is asked for."""
 
 
 class System:

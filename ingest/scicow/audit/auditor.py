@@ -44,7 +44,7 @@ PIDS_PER_CALL = 50
 """So that the URL, which contains them, stays below the limit of proxies (8 kB)."""
 
 MAX_EXACT_DATASETS = 2000
-"""The wrong files are named of so many datasets."""
+"""Maximum number of datasets whose wrong files are named."""
 
 MAX_LOST_MESSAGES = 1000
 EDGE_SECONDS = 60.0

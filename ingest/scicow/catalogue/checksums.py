@@ -42,7 +42,7 @@ class Checksums:
     def of(self, files: dict[str, int], dataset: str) -> dict[str, str]:
         """Hexadecimal checksums by path, of those of these files (path, and size in bytes) that can be read.
 
-        Takes `CHECKSUM_SECONDS` and `READ_GRACE_SECONDS` seconds at the most. `dataset` is for the log.
+        Takes at most `CHECKSUM_SECONDS` and `READ_GRACE_SECONDS` together. `dataset` is for the log.
         """
         if not self.algorithm or not files:
             return {}

@@ -157,5 +157,5 @@ def _sample_fields(sample_id: str, proposal_id: str, whose: Ownership) -> Json:
 
 
 def _is_sample(sample_id: str) -> bool:
-    """Whether it can be in SciCat: `.` and `..` are no names in a URL, and control characters nobody's name."""
+    """Whether it can be in SciCat: `.` and `..` have another meaning in a URL, and no name has control characters."""
     return bool(sample_id.strip(". ")) and sample_id.isprintable() and len(sample_id) <= MAX_SAMPLE_LENGTH

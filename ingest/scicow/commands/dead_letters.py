@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from ingest.scicow.kafka.topics import TopicReader
 
 EXCERPT = 2000
-"""Bytes of a message that is no JSON, where it is shown."""
+"""Bytes that are shown of a message that is not JSON."""
 
 
 def add(commands: Commands) -> None:
@@ -280,7 +280,7 @@ def shown(message: KafkaMessage, settled: Settlement | None) -> str:
 
 
 def readable(value: bytes) -> str:
-    """JSON with indents, else text, else a dump of bytes; of what is no JSON only the beginning."""
+    """JSON with indents, else text, else a dump of bytes; what is not JSON is cut to its beginning."""
     try:
         return plain_lines(json.dumps(json.loads(value), indent=2, ensure_ascii=False))
     except (ValueError, RecursionError):

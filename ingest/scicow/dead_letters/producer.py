@@ -25,7 +25,7 @@ from scifish.message import MessageError
 ERROR_HEADER_PREFIX = "__connect.errors."
 CUT_HEADER = "scicow.cut"
 LOST_HEADER = "scicow.lost"
-"""The header of a letter without a message: so many messages, or more, were deleted before they were read."""
+"""The header of a letter without a message: the smallest number of messages that were deleted before they were read."""
 
 DEAD_LETTER_CONFIRM_SECONDS = 10.0
 MAX_HEADER_TEXT = 4000
@@ -57,7 +57,7 @@ _MAY_LACK_TOPIC = (
     KafkaError.TOPIC_AUTHORIZATION_FAILED,  # also where there is none, and no right to make it
     KafkaError._MSG_TIMED_OUT,
 )
-"""What librdkafka says of a message to a topic that does not exist; the last two are no proof."""
+"""Errors of librdkafka for a message to a topic that does not exist; the last two may have other causes."""
 
 
 class DeadLetterError(Exception):
@@ -94,8 +94,8 @@ class DeadLetterProducer:
         number = end - first
         if with_topic:
             what = (
-                f"the topic was deleted{' and created again' if created else ''}: what it had from offset {first} on "
-                f"was not read, {number} messages or more"
+                f"the topic was deleted{' and created again' if created else ''}: its messages from offset {first} "
+                f"on were not read, {number} or more"
             )
         else:
             what = (

@@ -45,7 +45,7 @@ def resent_record(
 
 
 def original_of(message: KafkaMessage) -> MessagePosition:
-    """The position of the original: its own, if it is no copy."""
+    """The position of the original: its own, if it is not a copy."""
     return original_position(headers_of(message), MessagePosition.of(message))
 
 

@@ -1,4 +1,4 @@
-"""Kafka clients, and reading and writing topics beside a running SciCow.
+"""Kafka clients, and reading and writing topics, also while SciCow runs.
 
 `make_client` makes any client of librdkafka. `TopicReader` reads a range of messages that is fixed before it is read,
 `RecordWriter` writes records and waits for their confirmation. Nothing here joins a consumer group or commits an
@@ -395,7 +395,7 @@ class RecordWriter:
 
 
 def producer_settings(settings: KafkaSettings, client_id: str, confirm_within: float) -> dict[str, Any]:
-    """The configuration of a producer that reports for every message within so many seconds whether Kafka has it."""
+    """The configuration of a producer that reports within `confirm_within` seconds whether Kafka has a message."""
     return {
         "client.id": client_id,
         "log_level": 2,  # what goes wrong is in the delivery reports

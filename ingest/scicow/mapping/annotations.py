@@ -58,8 +58,8 @@ def _wanted(name: str, message: Message, first: Json) -> Any:
     """The value that the field is to have.
 
     What somebody else has written, in the scan log or in SciCat's pages, has no time of its own. As long as the
-    dataset has not been changed since the annotation was said, it is older. Else nobody knows, so that nothing that
-    people wrote is lost: of comments both stay, and of ratings theirs.
+    dataset has not been changed since the annotation was made, it is older. Else the order is unknown; then nothing
+    that people wrote is lost: both comments stay, and their rating.
     """
     said, there = message["annotation"][name], first.get(_FIELDS[name])
     changed = str(first.get("updatedAt", ""))

@@ -249,7 +249,7 @@ class _MappingReader:
             return MappingTemplate(())
 
     def _plain(self, node: yaml.Node, where: str) -> Any:
-        """The value, texts as they are written: a runNumber 042 is no number."""
+        """The value, texts as they are written: a runNumber 042 is not a number."""
         if isinstance(node, yaml.SequenceNode):
             return [self._plain(inner, where) for inner in node.value]
         if isinstance(node, yaml.MappingNode):

@@ -94,7 +94,7 @@ def missing(before: Mapping[str, Any], now: Mapping[str, Any]) -> Json:
 def undone(patch: Mapping[str, Any], before: Mapping[str, Any], now: Mapping[str, Any]) -> Json:
     """The part of the merge-patch that has left no trace: what is `now` as it was `before`.
 
-    What has changed, but not to the letter, was normalised by the server, or is somebody else's by now.
+    What has changed to another value was normalised by the server, or changed again by somebody else.
     """
     found = {}
     for name, inner in patch.items():

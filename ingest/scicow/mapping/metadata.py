@@ -42,7 +42,7 @@ class Metadata:
         return self.added(given, found)
 
     def added(self, given: Mapping[str, Any], found: Json) -> Json:
-        """`found` with these beside what it has."""
+        """`found` with these added."""
         if self._page.flat:
             self._flatten(given, "", "", found, 0)
         else:

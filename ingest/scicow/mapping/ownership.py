@@ -94,7 +94,7 @@ def of_the_fallback(beamline: str, settings: SciCowSettings) -> Ownership:
 def check_same_beamline(message: Message, recorded: str) -> None:
     """Raises MessageRefused for a message about a dataset that another beamline recorded; "" if it does not say which.
 
-    Who may write is settled by beamline, by the rights on its topic, and a dataset's uuid is no secret.
+    The rights on a beamline's topic decide who may write, and a dataset's uuid is not secret.
     """
     if recorded and recorded.lower() != message["beamline"].lower():
         raise MessageRefused(

@@ -44,7 +44,7 @@ class StatusSnapshot:
 
     `name` is its state in a word, `held` why nothing can be done, "" if it can; `kafka` is the part of it that is about
     reading from Kafka. The beamlines are by topic.
-    `dead_letters` are counted now and then; None if that is not known.
+    `dead_letters` are counted from time to time; None if their number is not known.
     """
 
     name: str

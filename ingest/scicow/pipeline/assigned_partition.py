@@ -24,7 +24,7 @@ class AssignedPartition:
         self.topic = topic
         self.number = number
         self.revoked = False
-        """Whether it is assigned to another consumer by now."""
+        """Whether it was revoked: another consumer may have it now."""
         self.paused: bool | None = None
         """Whether reading it is paused; None if that was not set yet."""
         self.started = False
@@ -63,8 +63,8 @@ class AssignedPartition:
     def received(self, offset: int, timestamp: float, size: int) -> None:
         """A message was read. `timestamp` is its time in Kafka in seconds since 1970, `size` in bytes.
 
-        An offset may come again, with another message: after the election of a replica that lacks messages, or where
-        the topic is another one by now. Then the offset is done when each of them is.
+        An offset may be received a second time, with another message: after the election of a replica that lacks
+        messages, or if the topic was created again. Then the offset is done when each of them is.
         """
         if offset < self._next_offset:
             log.warning(
@@ -178,5 +178,5 @@ class AssignedPartition:
         return None if since is None else time.time() - (time.monotonic() - since)
 
     def is_full(self, messages: int, size: int) -> bool:
-        """Whether at least so many messages, or so many bytes, are not done."""
+        """Whether at least this number of messages, or of bytes, is not done."""
         return self._unfinished_number >= messages or self._unfinished_bytes >= size

@@ -56,7 +56,7 @@ STANDSTILL_SECONDS = 30.0
 """Without partitions, after an error of Kafka, or with one that is not read yet, from which on SciCow is held."""
 
 UNDELIVERED_SECONDS = 60.0
-"""Without a message of a partition of which Kafka has some, after which SciCow connects anew.
+"""Without a message of a partition that has some in Kafka; then SciCow reconnects.
 
 librdkafka (2.16) may read nothing more of a topic that was deleted and created again while a broker restarted.
 """
@@ -263,7 +263,7 @@ class SciCowConsumer:
     # ------------------------------------------------------------- the connection
 
     def _check_connection(self) -> None:
-        """Say why nothing is read, and connect anew where `kafka.config_file` has changed."""
+        """Report why nothing is read, and reconnect if `kafka.config_file` has changed."""
         now = time.monotonic()
         if self._partitions or self.assigned:
             self._unassigned_since = now
@@ -288,7 +288,7 @@ class SciCowConsumer:
             self._broken |= self._reconnections[place] < MAX_RECONNECTIONS
         if (reason or self._broken) and now >= self._next_config_check:
             self._next_config_check = now + CONFIG_FILE_CHECK_SECONDS
-            reason = self._connect_anew() or reason
+            reason = self._reconnect() or reason
             if place is not None and self._kafka is not client:
                 self._reconnections[place] += 1
         servers = self._settings.kafka.bootstrap_servers
@@ -299,12 +299,12 @@ class SciCowConsumer:
             log.warning("held: %s", text)
         self._progress.kafka = text
 
-    def _connect_anew(self) -> str:
+    def _reconnect(self) -> str:
         """With another configuration, or after an error that a client does not survive; why it cannot be, or ""."""
         try:
             if self._settings.kafka.librdkafka() == self._librdkafka and not self._broken:
                 return ""
-            log.info("connecting to Kafka anew")
+            log.info("reconnecting to Kafka")
             before, inspector = self._kafka, self._inspector
             self._connect()
         except SciCowSettingsError as error:

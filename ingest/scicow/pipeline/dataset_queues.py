@@ -75,7 +75,7 @@ class DatasetQueues:
             self._proceed(message.dataset, queue)
 
     def retry(self, message: ReceivedMessage, wait: float, dataset_missing: bool = False) -> bool:
-        """The dataset waits for so many seconds. With `dataset_missing` a message that can create it goes first.
+        """The dataset waits for `wait` seconds. With `dataset_missing` a message that can create it goes first.
 
         False if the partition was revoked meanwhile: then the message is dropped, and kept as `drop` does.
         """

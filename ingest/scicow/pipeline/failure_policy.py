@@ -21,12 +21,12 @@ DATASET_ERRORS = (408, 409, 412, 429, 500)
 TOO_MANY_REQUESTS = 429
 
 MIN_FAILING_DATASETS = 5
-"""If so many datasets fail and none succeeds, SciCat itself is taken to be at fault."""
+"""If this number of datasets fail and none succeeds, the fault is considered to be SciCat's."""
 
 
 @dataclass(frozen=True)
 class Retry:
-    """The dataset waits for so many seconds; other datasets go on."""
+    """The dataset waits for this number of seconds; other datasets are not delayed."""
 
     wait: float
     dataset_missing: bool = False

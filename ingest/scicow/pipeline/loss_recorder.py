@@ -63,7 +63,7 @@ class LossRecorder:
         is counted. They are a gap of the partition until that is on record.
         """
         log.error(
-            "%s: the topic was deleted%s. What it had from offset %d on was not read, %d messages or "
+            "%s: the topic was deleted%s. Its messages from offset %d on were not read, %d or "
             "more; `scifish resend --since` on the beamline's machine sends them again",
             *(partition, " and created again" if created else "", first, end - first),
         )

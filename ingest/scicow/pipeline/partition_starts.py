@@ -67,7 +67,7 @@ class PartitionStarts:
     ) -> None:
         """`partitions` are those that are assigned, as the consumer changes them.
 
-        `replace` takes one of them away and assigns it anew, as its topic is another one by now.
+        `replace` removes one of them and assigns it again, because its topic is now another one.
         """
         self._partitions = partitions
         self._replace = replace
@@ -165,7 +165,7 @@ class PartitionStarts:
                     self._seek(partition, facts.first, next_offset)
 
     def _settle_before(self, answer: Answer) -> None:
-        """Of partitions that were taken away and not given back: whether the topic is still there, for who reads it."""
+        """Whether the topics of partitions that were taken away, and not given back, still exist for their reader."""
         for key, before in self._asked_before.items():
             facts = answer.get(key)
             if self._before.get(key) is not before or key in self._partitions or isinstance(facts, InspectionFailed):
@@ -211,7 +211,7 @@ class PartitionStarts:
             self._queues.forget(before.partition)
 
     def _take_back(self, old: AssignedPartition, created: bool = True) -> None:
-        """What was read of the topic before and is not done is nowhere else: it is ingested all the same."""
+        """The messages of the old topic that were read and are not done exist nowhere else, so they are ingested."""
         with self._progress.locked():
             self._progress.count(old.topic, "waiting", self._queues.take_back(old))
         lost = {**old.gaps, old.furthest_offset: max(old.high_watermark, old.furthest_offset)}
@@ -236,7 +236,7 @@ class PartitionStarts:
                 self.ask_soon()
 
     def _judge_gap(self, partition: AssignedPartition, first: int, end: int, facts: PartitionFacts) -> None:
-        """What Kafka has deleted by now of a gap is lost; the rest of it never was a message."""
+        """The part of a gap that Kafka has deleted is lost; the rest never was a message."""
         if first in self._recorded.setdefault(partition, set()):
             return
         lost_end = min(facts.first, end)

@@ -15,7 +15,7 @@ from ingest.scicow.kafka.topics import headers_of
 from ingest.scicow.pipeline.assigned_partition import AssignedPartition
 
 OVERHEAD_BYTES = 1000
-"""Approximate memory of a message beside its value."""
+"""Approximate memory of a message without its value."""
 
 MAX_RUN_LENGTH = 200
 

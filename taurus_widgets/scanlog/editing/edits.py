@@ -230,7 +230,7 @@ class EditQueue(Qt.QObject):
         self._next()
 
     def _notKept(self, queued: QueuedEdit, error: Exception) -> None:
-        """The edit is sent from memory all the same."""
+        """The edit is still sent, from memory."""
         queued.unsafe = line(error)
         self.changed.emit(queued.edit.pid)
         self._next()

@@ -299,6 +299,6 @@ class Filters(Qt.QObject):
         self._apply()
 
     def _namedValues(self) -> list[NamedValue]:
-        """The catalogue's values beside the default fields, which `parse` already knows."""
+        """The catalogue's values except the default fields, which `parse` already knows."""
         usual = {column.key for column in cols.default_columns()}
         return [found.known for found in self._columns.available.found.values() if found.key not in usual]

@@ -156,7 +156,7 @@ def test_a_paused_scan_is_one_too_and_so_is_one_inside_another_macro(
         pathfixer.Proposal = "20250117"
 
 
-def test_a_macro_that_is_no_scan_does_not_matter(system: System, pathfixer: tango.DeviceProxy) -> None:
+def test_a_macro_that_is_not_a_scan_has_no_effect(system: System, pathfixer: tango.DeviceProxy) -> None:
     system.door.start("ct", "3600")
     assert eventually(lambda: "\tct" in system.door.proxy.status())
     pathfixer.Proposal = "20250117"
@@ -268,7 +268,7 @@ def test_a_scan_over_midnight_ends_before_the_visit_does(system: System, pathfix
     assert eventually(lambda: "when the scan has finished" not in pathfixer.status())
 
 
-def test_a_door_that_is_silent_at_midnight_is_told(system: System, pathfixer: tango.DeviceProxy) -> None:
+def test_a_door_that_is_silent_at_midnight_is_reported(system: System, pathfixer: tango.DeviceProxy) -> None:
     tomorrow = f"{date.today() + timedelta(days=1):%Y%m%d}"
     system.stack.add_device("Sardana/away", "Door", "door/demo/away")
     configure(system.stack, Doors=["door/demo/away"])

@@ -50,7 +50,7 @@ def configured(found: Message) -> dict[str, Message]:
     return {leaf["source"]: leaf for _, leaf in leaves(found["scientificMetadata"]) if "/" in leaf["source"]}
 
 
-def test_a_scan_is_said_when_it_begins_and_when_it_ends(system: System) -> None:
+def test_a_scan_is_reported_when_it_begins_and_when_it_ends(system: System) -> None:
     ended = system.scan("ascan", "mot01", "0", "1", "3", "0.05")
     began, also_ended = system.topic.of(ended["uuid"])
     assert (began["type"], also_ended) == ("began", ended)
@@ -259,7 +259,7 @@ def test_a_second_scidog_in_the_database_is_reported_everywhere(system: System) 
     ],
     ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
 )
-def test_a_mistake_at_the_door_is_told(system: System, words: tuple[str, ...], says: str) -> None:
+def test_a_mistake_at_the_door_is_reported(system: System, words: tuple[str, ...], says: str) -> None:
     with pytest.raises(MacroFailed) as caught:
         system.door.run(*words)
     assert says in str(caught.value)
@@ -318,7 +318,7 @@ def _failed(found: Message) -> int:
     return sum("error" in leaf for _, leaf in leaves(found["scientificMetadata"]))
 
 
-def test_without_scidog_and_pathfixer_a_scan_is_recorded_all_the_same(system: System) -> None:
+def test_without_scidog_and_pathfixer_a_scan_is_still_recorded(system: System) -> None:
     system.process("scidog").stop()
     system.process("pathfixer").stop()
     try:
@@ -394,7 +394,7 @@ def test_scans_without_kafka_are_caught_up_in_order(system: System) -> None:
 
 
 @pytest.mark.long
-def test_a_spool_that_gets_full_is_said_at_the_door_and_by_scidog_before_anything_is_lost(system: System) -> None:
+def test_a_spool_that_gets_full_is_reported_at_the_door_and_by_scidog_before_anything_is_lost(system: System) -> None:
     if not system.kafka.restartable:
         pytest.skip(f"the Kafka of these tests cannot be stopped: {system.kafka.kind}")
     scidog = tango.DeviceProxy(system.stack.name(SCIDOG))

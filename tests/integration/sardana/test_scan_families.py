@@ -279,7 +279,7 @@ def test_sardanas_own_snapshot(system: System) -> None:
     assert snapshot["speed"]["source"] == attribute
 
 
-def test_the_options_are_one_variable_and_a_mistake_is_told(system: System) -> None:
+def test_the_options_are_one_variable_and_a_mistake_is_reported(system: System) -> None:
     scan = ("ascan", "mot01", "0", "1", "1", "0.05")
     system.said.clear()
     system.door.run("senv", "SciFish", "{'results': False, 'plto': True, 'description': 'Night shift'}")

@@ -370,7 +370,7 @@ def test_what_is_on_its_way_or_in_a_spool_is_not_missing(beamline: Beamline, sci
 
 
 @pytest.mark.long
-def test_what_is_away_is_said_in_one_line(beamline: Beamline, scicow: Scicow) -> None:
+def test_what_does_not_answer_is_reported_in_one_line(beamline: Beamline, scicow: Scicow) -> None:
     beamline.send(message())
     config = beamline.folder / "scicow.yaml"
     right = config.read_text()

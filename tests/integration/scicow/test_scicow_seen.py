@@ -215,7 +215,7 @@ def test_with_scicat_away_it_is_alive_ready_and_held(site: Site) -> None:
     assert f"{site.topic}: behind by more than 1 s" in told.stdout
 
 
-def test_a_port_that_is_taken_is_said_at_the_start(site: Site) -> None:
+def test_a_port_that_is_taken_is_reported_at_the_start(site: Site) -> None:
     config = site.config()
     site.start(config)
     assert eventually(site.serves)

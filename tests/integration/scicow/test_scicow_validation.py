@@ -67,7 +67,7 @@ def test_threads_and_replicas_make_each_once_and_without_an_error(catalogue: Cat
     assert scicat.proposal(run) == made
 
 
-def test_an_account_that_is_no_administrator_goes_on_without(
+def test_an_account_that_is_not_an_administrator_creates_what_it_may(
     catalogue: Catalogue, caplog: pytest.LogCaptureFixture
 ) -> None:
     user = catalogue.user1
@@ -267,7 +267,7 @@ def test_an_office_that_is_down_at_the_start_is_waited_for_and_then_bridged(
     beamline.scicow.wait_for(f"proposal {first} is known from just now")
 
 
-def test_a_wrong_office_is_told_at_the_start_with_its_line(beamline: WithOffice) -> None:
+def test_a_wrong_office_is_reported_at_the_start_with_its_line(beamline: WithOffice) -> None:
     scicow = beamline.start_scicow(user_office="duo:/nowhere/duo.yaml")
     assert scicow.wait(PATIENCE) == 2
     assert "scicow.yaml, line " in scicow.text

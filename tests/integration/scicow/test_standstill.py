@@ -194,7 +194,7 @@ def _rule(topic: str, operation: AclOperation) -> tuple[Any, ...]:
     return kind, topic, ResourcePatternType.LITERAL, *who, operation, AclPermissionType.DENY
 
 
-def test_what_was_deleted_while_scicow_was_away_is_counted_and_said_until_somebody_drops_it(site: Site) -> None:
+def test_what_was_deleted_while_scicow_was_stopped_is_counted_and_shown_until_somebody_drops_it(site: Site) -> None:
     make_topic(site.bootstrap, site.topic, partitions=2)
     process = site.start()
     first = site.send(3)
@@ -384,7 +384,7 @@ def test_more_partitions_are_read_as_they_come(site: Site) -> None:
     assert eventually(lambda: not site.status())
 
 
-def test_a_changed_password_is_said_and_its_file_is_read_again(secured: Site, secured_kafka: SecuredKafka) -> None:
+def test_a_changed_password_is_reported_and_its_file_is_read_again(secured: Site, secured_kafka: SecuredKafka) -> None:
     process = secured.start()
     secured.send(2)
     assert eventually(lambda: secured.count() == 2)
@@ -410,7 +410,7 @@ def test_a_changed_password_is_said_and_its_file_is_read_again(secured: Site, se
 
 
 @pytest.mark.long
-def test_no_dead_letter_topic_and_no_right_to_make_one_is_said_as_that(secured: Site) -> None:
+def test_a_missing_dead_letter_topic_that_it_may_not_create_is_reported(secured: Site) -> None:
     dead_letters = f"dead-{secured.run}"
     for where in (dead_letters, CLUSTER):
         deny(secured, where, AclOperation.CREATE)
@@ -434,7 +434,7 @@ def test_before_there_is_a_topic_status_does_not_ask_for_another_scicow(site: Si
     assert eventually(lambda: not site.status())
 
 
-def test_a_scicow_that_is_gone_or_stopped_is_said(site: Site) -> None:
+def test_a_scicow_that_has_exited_or_is_stopped_is_reported(site: Site) -> None:
     process = site.start()
     site.send(1)
     assert eventually(lambda: site.count() == 1)
@@ -444,7 +444,7 @@ def test_a_scicow_that_is_gone_or_stopped_is_said(site: Site) -> None:
 
 
 @pytest.mark.long
-def test_a_topic_that_may_not_be_read_is_said(secured: Site) -> None:
+def test_a_topic_that_may_not_be_read_is_reported(secured: Site) -> None:
     secured.start()
     secured.send(1)
     assert eventually(lambda: secured.count() == 1)

@@ -238,9 +238,7 @@ def test_a_child_that_is_forked_while_it_is_started_does_not_keep_it_waiting(
     session.close()
 
 
-def test_what_is_told_is_unicode_whatever_the_language_of_the_machine(
-    lab: Lab, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_commands_are_unicode_whatever_the_language_of_the_machine(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PYTHONIOENCODING", "latin-1")
     session = lab.session()
     assert session.record_snapshot({}).observed.wait(PATIENCE)  # the companion is there: the next is heard, not read

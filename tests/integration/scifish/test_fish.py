@@ -151,7 +151,7 @@ def test_a_scan_that_is_begun_on_top_of_another_ends_that_one(lab: Lab) -> None:
     assert (prepared["status"], measured["status"], measured["numberOfPoints"]) == ("interrupted", "stopped", 3)
 
 
-def test_what_is_wrong_is_said_in_the_log_and_nothing_is_raised(lab: Lab, caplog: pytest.LogCaptureFixture) -> None:
+def test_what_is_wrong_is_reported_in_the_log_and_nothing_is_raised(lab: Lab, caplog: pytest.LogCaptureFixture) -> None:
     fish = lab.fish()
     fish.send_start()
     fish.end_scan()

@@ -96,7 +96,7 @@ def lab(tmp_path: Path, kafka: Kafka, monkeypatch: pytest.MonkeyPatch) -> Iterat
     topic.close()
 
 
-def test_what_is_refused_for_a_clock_that_is_ahead_is_said_and_sent_when_the_clock_is_right(lab: Lab) -> None:
+def test_what_is_refused_for_a_clock_that_is_ahead_is_reported_and_sent_when_the_clock_is_right(lab: Lab) -> None:
     lab.clock.jump(7200)
     session = lab.session()
     uuids = lab.record(session, 10)

@@ -29,7 +29,7 @@ def topic(kafka: Kafka) -> Iterator[Topic]:
     found.close()
 
 
-def test_a_full_spool_is_said_before_it_is_full_and_what_did_not_fit_is_sent_later(
+def test_a_full_spool_is_reported_before_it_is_full_and_what_did_not_fit_is_sent_later(
     tmp_path: Path, kafka: Kafka, topic: Topic, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))

@@ -191,7 +191,7 @@ def test_two_datasets_that_overlap_have_each_their_own(
 
 
 @pytest.mark.parametrize("name", ["Text", "Switch", "Enum", "Spectrum", "State", "Missing"])
-def test_what_is_no_number_says_why(stack: Stack, statistics: Statistics, name: str) -> None:
+def test_what_is_not_a_number_has_a_reason(stack: Stack, statistics: Statistics, name: str) -> None:
     wanted = entries(stack, name)
     statistics.watch(A, wanted)
     found = statistics.finish(A, PATIENCE)

@@ -602,7 +602,7 @@ def test_after_the_stop_nothing_is_reported_even_if_the_callback_hangs(root: Pat
 
 @BOTH
 def test_a_hanging_file_server_is_reported_and_does_not_prevent_the_stop(root: Path, method: str) -> None:
-    """A file system (FUSE) without a server: each call waits for ever."""
+    """A file system (FUSE) without a server: each call waits forever."""
     options = "fd=9,rootmode=40000,user_id=0,group_id=0"
     mount = f"exec 9<>/dev/fuse && mount -i -t fuse -o {options} none '{root}'"
     with elsewhere(root, method, in_namespace(mount)) as other:

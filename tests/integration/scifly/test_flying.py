@@ -420,7 +420,7 @@ def test_a_folder_inside_the_former_one_is_not_recorded_twice(lab: Lab) -> None:
     assert len(lab.all()) == 40
 
 
-def test_a_former_path_that_does_not_exist_is_no_trouble(lab: Lab, tmp_path: Path) -> None:
+def test_a_former_path_may_not_exist(lab: Lab, tmp_path: Path) -> None:
     fly_service = lab.start()
     fly_service.follow(str(tmp_path / "mistyped"), PLACE)
     assert eventually(lambda: "mistyped does not exist (yet)" in fly_service.seen().trouble)

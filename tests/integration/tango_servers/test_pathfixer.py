@@ -180,7 +180,7 @@ def test_another_proposal_starts_without_the_previous_sample_and_visit(
     assert (pathfixer.Proposal, pathfixer.Visit, pathfixer.Sample) == ("20250117", today(), "")
 
 
-def test_no_proposal_is_no_path(pathfixer: tango.DeviceProxy) -> None:
+def test_without_a_proposal_there_is_no_path(pathfixer: tango.DeviceProxy) -> None:
     pathfixer.Proposal = "20250001"
     pathfixer.Proposal = ""
     assert (pathfixer.Proposal, pathfixer.Path, pathfixer.SamplePath, pathfixer.Type) == ("", "", "", "")

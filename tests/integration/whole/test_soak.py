@@ -30,7 +30,7 @@ def test_every_message_gets_into_the_catalogue_once(tmp_path: Path) -> None:
 
 
 @pytest.mark.long
-def test_a_catalogue_that_is_killed_amid_writes_loses_and_doubles_nothing(tmp_path: Path) -> None:
+def test_a_catalogue_that_is_killed_while_it_writes_loses_and_doubles_nothing(tmp_path: Path) -> None:
     figures = tmp_path / "kills.json"
     command = [sys.executable, "-m", "tests.soak.catalogue_kills", "--datasets", "40", "--kills", "3"]
     command += ["--folder", str(tmp_path / "kills"), "--figures", str(figures)]

@@ -227,7 +227,7 @@ class TestFiles:
         press_tab(qtbot, log, page)
         qtbot.waitUntil(lambda: page.state.label.text() == "No files are recorded")
 
-    def test_a_failure_is_said_and_tried_again(
+    def test_a_failure_is_reported_and_retried(
         self, qtbot: QtBot, log: ScanLog, scicat: SciCat, catalogue: Catalogue, dataset: Json
     ) -> None:
         page = pages(log).files
@@ -328,7 +328,7 @@ class TestPictures:
         assert viewer.canvas.zoom == pytest.approx(1)
         viewer.close()
 
-    def test_a_failure_is_said_and_tried_again(
+    def test_a_failure_is_reported_and_retried(
         self, qtbot: QtBot, log: ScanLog, catalogue: Catalogue, page: PicturesPage
     ) -> None:
         with failing(catalogue, {"do": "cut", "path": "attachments"}):

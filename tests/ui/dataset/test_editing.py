@@ -312,7 +312,7 @@ class TestTwoPeople:
         qtbot.mouseClick(dialog.mine, Qt.Qt.LeftButton)
         qtbot.waitUntil(lambda: there(scicat, made["pid"])["dataQualityMetrics"] == 3)
 
-    def test_a_change_of_another_field_is_no_conflict(
+    def test_a_change_of_another_field_is_not_a_conflict(
         self, qtbot: QtBot, scanLog: ScanLog, scicat: SciCat, made: Json
     ) -> None:
         scanLog.table.setCurrentIndex(cell(scanLog, "comment"))

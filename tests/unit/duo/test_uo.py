@@ -51,7 +51,7 @@ def test_a_refusal_says_what_to_do(office: UserOffice) -> None:
         numbers(office.url)
 
 
-def test_an_address_that_is_none_is_told_at_once(office: UserOffice) -> None:
+def test_an_invalid_address_is_reported_at_once(office: UserOffice) -> None:
     with pytest.raises(OfficeError, match="url"):
         RestDuo("duo.example.org")
 

@@ -105,7 +105,7 @@ if child == 0:
     another.start()
     another.join()
     os._exit(0)
-# the patched one may wait for ever for a child that has exited already
+# the patched one may wait forever for a child that has exited already
 assert monkey.get_original("os", "waitpid")(child, 0)[1] == 0
 """
 

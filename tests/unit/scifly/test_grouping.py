@@ -131,7 +131,7 @@ def test_a_measurement_waits_for_existing_unfinished_files(root: Root) -> None:
     assert root.due()["Ag_0001"] == ["Ag_0001.txt", "Ag_0001Ag__001.ibw"]
 
 
-def test_it_does_not_wait_for_ever(root: Root) -> None:
+def test_it_does_not_wait_forever(root: Root) -> None:
     text, _ = root.write("Ag_0001.txt", "Ag_0001Ag__001.ibw")
     root.collector.take([text])
     assert root.due() == {}

@@ -46,7 +46,7 @@ def test_modes_that_could_not_be_set_are_logged(root: Path, caplog: pytest.LogCa
     assert "no group '1-group'" in caplog.text
 
 
-def test_a_group_or_account_that_is_no_name_is_logged(root: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_an_invalid_group_or_account_is_logged(root: Path, caplog: pytest.LogCaptureFixture) -> None:
     storage.Storage("visitors", "biomax", None, str(root)).create_path("1", "a\0b", "20250310", "\ud800")
     assert "no group 'a\\x00b'" in caplog.text
     assert "no account '\\ud800'" in caplog.text

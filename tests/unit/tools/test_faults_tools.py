@@ -60,7 +60,7 @@ def test_a_log_line_has_the_jumped_time(tmp_path: Path) -> None:
     assert int(done.stderr[:4]) == time.localtime(time.time() - 400 * 86_400).tm_year
 
 
-def test_what_the_demo_leaves_is_no_package_to_the_servers_of_a_run(tmp_path: Path) -> None:
+def test_what_the_demo_leaves_is_not_a_package_to_the_servers_of_a_run(tmp_path: Path) -> None:
     path = importable(tmp_path)
     assert importable(tmp_path) == path
     assert [found.name for found in path.iterdir()] == ["tests"]

@@ -77,7 +77,7 @@ def test_a_password_is_not_in_the_printed_form(tmp_path: Path) -> None:
         ),
     ],
 )
-def test_a_wrong_file_is_told_by_line_and_field(tmp_path: Path, text: str, line: int, says: str) -> None:
+def test_a_wrong_file_is_reported_by_line_and_field(tmp_path: Path, text: str, line: int, says: str) -> None:
     file = _write(tmp_path, text)
     with pytest.raises(AccountsError) as caught:
         load_accounts(file)
@@ -104,5 +104,5 @@ def test_a_token_is_good_for_its_life() -> None:
 
 
 @given(st.text())
-def test_any_text_is_no_token(text: str) -> None:
+def test_no_text_is_accepted_as_a_token(text: str) -> None:
     assert TokenSigner(b"secret" * 32, 60).username(text) is None

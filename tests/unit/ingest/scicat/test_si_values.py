@@ -19,12 +19,12 @@ def test_any_unit_text_is_converted_or_kept(unit: str, value: float) -> None:
 @pytest.mark.parametrize(
     "unit", ["m^9^9^9^9", "m**9", "2 mm", "1000", "(m", "m)", "m//s", "", " ", "m^999999999", "as*"]
 )
-def test_what_is_no_unit_is_kept(unit: str) -> None:
+def test_what_is_not_a_unit_is_kept(unit: str) -> None:
     assert to_si(3, unit) == (3, unit)
 
 
 @pytest.mark.parametrize(("value", "expected"), [("2", 0.002), (True, 0.001), ("open", "open"), (None, None)])
-def test_values_that_are_no_numbers(value, expected) -> None:
+def test_values_that_are_not_numbers(value, expected) -> None:
     assert to_si(value, "mm")[0] == expected
 
 

@@ -46,7 +46,7 @@ def test_an_answer(server: Server, http: Transport) -> None:
     assert b"Content-Type: application/merge-patch+json\r\n" in server.requests[1]
 
 
-def test_a_connection_that_the_server_has_closed_is_no_error_of_a_read(server: Server, http: Transport) -> None:
+def test_a_connection_that_the_server_has_closed_does_not_fail_a_read(server: Server, http: Transport) -> None:
     server.scripts = [say(OK), lambda _: False, say(OK)]
     http.send("GET", "/x")
     assert http.send("GET", "/x").good  # it closes without an answer
@@ -99,7 +99,7 @@ def test_a_server_that_never_ends_its_answer_is_given_up(
     ids=["cut off", "chunk cut off", "no gzip", "not HTTP", "closed"],
 )
 @pytest.mark.parametrize("method", ["GET", "POST"])
-def test_what_is_no_whole_answer_is_an_error_that_can_be_waited_out(
+def test_an_incomplete_answer_is_an_error_that_can_be_waited_out(
     server: Server, http: Transport, script: Callable[[socket.socket], bool], method: str
 ) -> None:
     server.scripts = [script, script]

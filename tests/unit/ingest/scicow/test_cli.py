@@ -153,7 +153,7 @@ def test_nobody_may_read_the_rest():
 
 @pytest.mark.parametrize("given", ["x", "nan", "0", "-1", "inf"])
 @pytest.mark.parametrize("command", [["status", "--timeout"], ["audit", "--from", "1d", "--running-hours"]])
-def test_a_number_that_is_none_is_said(command, given, capsys):
+def test_an_invalid_number_is_reported(command, given, capsys):
     with pytest.raises(SystemExit) as raised:
         main([*command, given])
     assert raised.value.code == 2

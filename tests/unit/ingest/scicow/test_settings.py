@@ -111,7 +111,7 @@ def test_a_password_in_the_file_itself_must_be_private(written):
         (GOOD, "a: [", "not YAML"),
     ],
 )
-def test_a_mistake_is_said_with_its_line_its_field_and_what_to_do(written, old, new, said):
+def test_a_mistake_is_reported_with_its_line_its_field_and_what_to_do(written, old, new, said):
     path = written(GOOD.replace(old, new, 1))
     with pytest.raises(SciCowSettingsError) as raised:
         load(path, PASSWORD)
@@ -125,7 +125,7 @@ def test_numbers_and_switches_may_come_from_the_environment_too(written):
     assert (settings.workers, settings.check_sequence) == (3, False)
 
 
-def test_all_mistakes_are_said_at_once(written):
+def test_all_mistakes_are_reported_at_once(written):
     bad = GOOD.replace("ingestor", "''").replace("data@example.org", "nobody").replace("localhost:9092", "''")
     with pytest.raises(SciCowSettingsError) as raised:
         load(written(bad), PASSWORD)
@@ -156,7 +156,7 @@ def test_librdkafka_settings_are_read_from_a_private_file(written, tmp_path):
     assert "s3cret" not in str(raised.value)
 
 
-def test_a_file_of_librdkafka_settings_that_is_no_text(written, tmp_path):
+def test_a_file_of_librdkafka_settings_that_is_not_text(written, tmp_path):
     file = tmp_path / "kafka.properties"
     file.touch(0o600)
     file.write_bytes(b"\xff\xfe=1\n")

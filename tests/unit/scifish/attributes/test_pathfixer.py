@@ -36,7 +36,7 @@ def place(file: Path, **proposals: Any) -> PathFixerReader:
     )
 
 
-def test_one_that_is_away_has_said_what_it_said_last_and_not_what_another_says(tmp_path: Path) -> None:
+def test_one_that_does_not_answer_keeps_its_last_answer_and_not_that_of_another(tmp_path: Path) -> None:
     file = tmp_path / "place.json"
     assert place(file, saxs="1", max="2").read(SAXS)[0]["proposalId"] == "1"
     found, warnings = place(file, max=None).read(MAX)

@@ -92,7 +92,7 @@ def said(supervisor: Supervisor, spool: Spool, count: int) -> list[tuple[str, st
     return [(found["type"], found["uuid"]) for found in supervisor.executor.submit(lambda: messages(spool)).result()]
 
 
-def test_what_it_is_told_becomes_messages(start: Start, spool: Spool, reports: list[Report]) -> None:
+def test_its_commands_become_messages(start: Start, spool: Spool, reports: list[Report]) -> None:
     supervisor = start()
     begun = kept(UUIDS[0], announced=True)
     supervisor.executor.submit_retrying(lambda: spool.begin(begun)).result()
@@ -111,7 +111,7 @@ def test_what_is_over_at_once_is_one_message(start: Start, spool: Spool) -> None
     supervisor.handle(Begin(begun))
     supervisor.handle(End(begun.uuid, json.dumps(ending("stopped", 3.0, 7)), None))
     assert said(supervisor, spool, 1) == [("ended", UUIDS[0])]
-    # What is told later of another is told after all there is of this one.
+    # A later report about another one comes after all reports about this one.
     supervisor.handle(Begin(kept(UUIDS[1], announced=True)))
     assert said(supervisor, spool, 2) == [("ended", UUIDS[0]), ("began", UUIDS[1])]
 
@@ -130,7 +130,7 @@ def test_attributes_that_are_pictures_are_the_datasets_pictures(
     assert annotation["annotation"] == {"image": image}
 
 
-def test_what_it_was_not_told_it_finds_in_the_spool(start: Start, spool: Spool) -> None:
+def test_lost_commands_are_found_in_the_spool(start: Start, spool: Spool) -> None:
     spool.begin(kept(UUIDS[0], over=True))
     supervisor = start()
     assert said(supervisor, spool, 1) == [("ended", UUIDS[0])]
@@ -168,7 +168,7 @@ def test_what_an_earlier_companion_has_seen_is_not_seen_again(start: Start, spoo
     assert ended["scientificMetadata"]["energy"]["value"] == 12.4
 
 
-def test_told_again_and_on_disk_too_it_is_one_dataset(start: Start, spool: Spool) -> None:
+def test_a_repeated_command_that_is_on_disk_too_makes_one_dataset(start: Start, spool: Spool) -> None:
     supervisor = start()
     begun = kept(UUIDS[0])
     supervisor.executor.submit_retrying(lambda: spool.begin(begun)).result()
@@ -228,7 +228,7 @@ def of_files(uuid: str, revision: int, values: Message | None) -> OpenDatasetRow
     return OpenDatasetRow.of(record)
 
 
-def test_a_dataset_that_is_recorded_again_is_said_in_that_order(
+def test_a_dataset_that_is_recorded_again_is_sent_in_that_order(
     start: Start, spool: Spool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     supervisor = start()

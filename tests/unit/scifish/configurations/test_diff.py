@@ -6,7 +6,7 @@ from scifish.configurations.diff import differences
 from scifish.settings.entries import parse_entries
 
 
-def test_each_difference_is_told_with_what_was_and_what_is() -> None:
+def test_each_difference_is_reported_with_what_was_and_what_is() -> None:
     before, _ = parse_entries(
         [
             "- {name: Same, source: a/b/c/d}",

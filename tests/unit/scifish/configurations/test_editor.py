@@ -101,7 +101,7 @@ def test_a_new_one_is_based_on_nothing(db: Database, editor: Editor) -> None:
         editor.save("gone", [GOOD], "0123456789ab", "another")
 
 
-def test_the_second_of_two_people_is_told_and_nothing_is_lost(db: Database, editor: Editor) -> None:
+def test_the_second_of_two_people_gets_an_error_and_nothing_is_lost(db: Database, editor: Editor) -> None:
     both_read = revision_of(db.kept["Config.saxs"])
     editor.save("saxs", [GOOD, NEW], both_read, "astlin")
     with pytest.raises(Conflict, match="changed in the meantime by astlin"):
@@ -168,7 +168,7 @@ def test_a_new_one_that_the_database_does_not_keep_is_gone_again(db: Database, e
     assert "Config.waxs" not in db.properties("a/b/scidog")
 
 
-def test_a_database_that_goes_away_in_the_midst_is_said(db: Database, editor: Editor) -> None:
+def test_a_database_that_stops_in_between_is_reported(db: Database, editor: Editor) -> None:
     db.away = 3  # after the look, and before the reading back
     editor.look()
     with pytest.raises(NotWritten, match=r"does not answer any more \(away\).*change \d+ of the history"):

@@ -91,7 +91,7 @@ def test_a_damaged_file_is_set_aside_and_said(path: Path) -> None:
     assert [change.what for change in History(path).changes] == ["was there when the history began"]
 
 
-def test_a_disk_that_refuses_is_said_and_tried_again(path: Path) -> None:
+def test_a_disk_that_refuses_is_reported_and_retried(path: Path) -> None:
     path.parent.write_text("no folder")
     history = History(path)
     history.notice({SAXS: ["one"]})

@@ -78,13 +78,13 @@ def test_excels_own_hint_for_the_separator(separator: str) -> None:
         ("name,source\r\n", "there is no entry below the line with the names of the columns"),
     ],
 )
-def test_each_mistake_is_told_with_its_line(text: str, says: str) -> None:
+def test_each_mistake_is_reported_with_its_line(text: str, says: str) -> None:
     with pytest.raises(TableError) as caught:
         lines_from_csv(text)
     assert says in str(caught.value)
 
 
-def test_a_file_that_is_no_text() -> None:
+def test_a_file_that_is_not_text() -> None:
     with pytest.raises(TableError, match="not a text of UTF-8 or Windows-1252"):
         decoded(b"\x81\x8d\xff\xfe")
     with pytest.raises(TableError, match="utf-16"):
@@ -189,7 +189,7 @@ def test_one_entry_may_be_a_mapping() -> None:
     ],
     ids=range(6),
 )
-def test_yaml_that_is_no_configuration_is_told(text: str, says: str) -> None:
+def test_yaml_that_is_not_a_configuration_is_reported(text: str, says: str) -> None:
     with pytest.raises(TableError) as caught:
         lines_from_text(text)
     assert says in str(caught.value)
@@ -250,14 +250,14 @@ def test_what_other_programs_write_as_yaml_is_imported(
 
 
 @given(st.binary(max_size=200) | st.text(max_size=200).map(lambda text: f"name,source\n{text}".encode()))
-def test_any_file_is_lines_that_can_be_kept_or_told(data: bytes) -> None:
+def test_any_file_is_lines_that_can_be_kept_or_a_mistake(data: bytes) -> None:
     with contextlib.suppress(TableError):
         lines = lines_from_csv(decoded(data))
         assert parse_entries(lines)[1] == storage_problems("", lines) == []
 
 
 @given(st.text(max_size=60) | st.text("saxs:[]{}-\n ,|&*!?a", max_size=60))
-def test_any_text_is_lines_or_told(text: str) -> None:
+def test_any_text_is_lines_or_a_mistake(text: str) -> None:
     for head in ("", "saxs:\n"):
         with contextlib.suppress(TableError):
             parse_entries(lines_from_text(head + text))
@@ -306,7 +306,7 @@ def test_a_cell_of_a_map_may_have_several_lines() -> None:
 
 
 @given(st.text(max_size=200) | st.lists(SCALAR | ANY, max_size=8).map(lambda parts: "- {name: " + ": ".join(parts)))
-def test_any_text_is_lines_that_are_kept_or_told(text: str) -> None:
+def test_any_text_is_lines_that_are_kept_or_a_mistake(text: str) -> None:
     with contextlib.suppress(TableError):
         lines = lines_from_text(text)
         again = lines_from_text("\n".join(lines))

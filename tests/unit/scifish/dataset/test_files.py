@@ -191,7 +191,7 @@ def test_a_file_given_with_time_and_size_is_not_looked_at(server: Server) -> Non
     assert server.asked == []
 
 
-def test_what_is_wrong_in_an_entry_is_said_with_the_entry(tmp_path: Path) -> None:
+def test_what_is_wrong_in_an_entry_is_reported_with_the_entry(tmp_path: Path) -> None:
     file = tmp_path / "a.dat"
     file.write_bytes(b"1234")
     found = describe({"path": str(file), "time": "yesterday", "size": -3})

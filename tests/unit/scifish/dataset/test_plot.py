@@ -89,7 +89,7 @@ def test_an_interrupted_mesh_is_empty_where_it_was_not_measured() -> None:
         ({"x": ["a"], "y": [1]}, "not numbers"),
     ],
 )
-def test_what_cannot_be_drawn_is_said(plot: Any, says: str) -> None:
+def test_what_cannot_be_drawn_is_reported(plot: Any, says: str) -> None:
     with pytest.raises(PlotError, match=says):
         png(plot)
 

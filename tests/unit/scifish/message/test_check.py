@@ -91,5 +91,5 @@ def test_messages_with_anything_in_them(data: bytes) -> None:
 
 
 @given(st.recursive(st.none() | st.booleans() | st.floats() | st.text(), lambda inner: st.lists(inner), max_leaves=5))
-def test_what_is_no_message(said: Any) -> None:
+def test_invalid_messages(said: Any) -> None:
     assert not accepts(said)

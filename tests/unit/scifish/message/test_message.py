@@ -105,7 +105,7 @@ def test_every_type_is_of_the_schema() -> None:
     message.check({**compose.annotation(UUID, {"rating": 2.5}, NOW, "", SETTINGS, ORIGIN), "seq": 3})
 
 
-def test_a_wrong_message_is_told_by_its_field() -> None:
+def test_a_wrong_message_is_reported_by_its_field() -> None:
     with pytest.raises(message.MessageError, match=r"^status: 'over' is not one of"):
         message.check({**ended([]), "status": "over"})
     with pytest.raises(message.MessageError, match=r"^annotation/rating"):
@@ -298,7 +298,7 @@ def test_names_that_read_the_same_do_not_hide_each_other() -> None:
     assert list(message.as_metadata({None: 1, "None": 2}, "p", "T")) == ["None", "None (2)"]
 
 
-def test_too_many_small_fields_of_the_environment_are_left_out_and_that_is_said() -> None:
+def test_too_many_small_fields_of_the_environment_are_left_out_and_that_is_reported() -> None:
     environment = {"title": "t", **{f"field number {n}": n for n in range(60_000)}}
     (found,) = message.bounded(ended([], environment=environment, description="é" * 19_000))
     message.check(found)
@@ -308,7 +308,7 @@ def test_too_many_small_fields_of_the_environment_are_left_out_and_that_is_said(
     assert f"{missing} of its fields are left out" in " ".join(found["warnings"])
 
 
-def test_names_that_fit_into_no_message_are_left_out_and_that_is_said() -> None:
+def test_names_that_fit_into_no_message_are_left_out_and_that_is_reported() -> None:
     groups = {f"{n}" + "é" * 15_000: {} for n in range(60)}
     (found,) = message.bounded(ended([], scientificMetadata=groups))
     assert found["scientificMetadata"] == {}
@@ -321,7 +321,7 @@ def test_an_integer_that_no_reader_of_json_can_take_is_text() -> None:
     assert message.plain(-(10**30_000)).endswith("characters)")
 
 
-def test_long_texts_make_room_for_the_files_and_that_is_said() -> None:
+def test_long_texts_make_room_for_the_files_and_that_is_reported() -> None:
     names = ("datasetName", "proposalId", "sampleId", "sourceFolder", "dataFormat", "description")
     files = [{"path": "\x00" * 15_000 + str(n), "time": message.iso(NOW), "size": n} for n in range(10)]
     parts = message.bounded(ended(files, **{name: "\x00" * 19_000 for name in names}))

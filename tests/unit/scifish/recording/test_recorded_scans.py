@@ -1,4 +1,4 @@
-"""Scans that were recorded are known to the next program, and the file of them does not grow for ever."""
+"""Scans that were recorded are known to the next program, and the file of them does not grow forever."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def test_a_line_that_was_cut_costs_only_itself(tmp_path: Path) -> None:
     assert list(RecordedScans(file).known().values()) == [SCAN]
 
 
-def test_the_file_does_not_grow_for_ever(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_file_does_not_grow_forever(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(recorded_scans, "MAX_RECORDED_SCANS", 3)
     scans, file = RecordedScans(tmp_path / "scans.jsonl"), tmp_path / "scans.jsonl"
     for number in range(10):

@@ -43,7 +43,7 @@ def test_the_results_of_a_counter() -> None:
     }
 
 
-def test_what_is_no_number_is_left_out() -> None:
+def test_what_is_not_a_number_is_left_out() -> None:
     found = ScanResults([COUNTS], [MOTOR])
     for value in (math.nan, None, "h5file:///a.h5", np.zeros(1024), [1.0], math.inf, np.int32(4), True, 2, object()):
         found.add({MOTOR.name: None, COUNTS.name: value})

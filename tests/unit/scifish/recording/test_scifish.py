@@ -1,6 +1,6 @@
 """The class SciFish, called as contrast, MXCuBE and anybody else may call it: on a session that only notes.
 
-What a session does with what it is told is tested with the real one, in tests/integration/scifish/test_fish.py.
+How a session handles its commands is tested with the real one, in tests/integration/scifish/test_fish.py.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ ORIGIN = {"host": "h", "program": "test", "version": "1", "run": "r"}
 
 
 class Noting:
-    """In place of a session: it understands what it is told as the real one does, and notes it."""
+    """A replacement of a session: it reads its commands as the real one does, and notes them."""
 
     origin = ORIGIN
 
@@ -131,7 +131,7 @@ def values(message: Message) -> dict[str, Any]:
 
 
 class Recorder:
-    """A recorder as those of contrast: one SciFish for each scan, which is told what the scan's header says."""
+    """A recorder as those of contrast: one SciFish for each scan, which gets what the scan's header has."""
 
     def header(self, scannr: int, description: str, snapshot: dict[str, Any]) -> None:
         self.entry = SciFish()
@@ -153,7 +153,7 @@ class Recorder:
         return shown
 
 
-def test_what_was_said_is_kept_where_a_program_says_none(session: Noting, caplog: pytest.LogCaptureFixture) -> None:
+def test_earlier_values_are_kept_where_a_program_gives_none(session: Noting, caplog: pytest.LogCaptureFixture) -> None:
     fish = SciFish()
     fish.start_scan(datasetName="x")
     fish.scicat_data.sampleId = "s"
@@ -208,9 +208,7 @@ def test_contrasts_files_are_looked_at_for_it(session: Noting, tmp_path: Path) -
     assert (third["size"], third["error"]) == (0, "No such file or directory")
 
 
-def test_a_scan_whose_recorder_raised_is_not_running_for_ever(
-    session: Noting, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_a_scan_whose_recorder_raised_is_not_running_forever(session: Noting, caplog: pytest.LogCaptureFixture) -> None:
     """One version of contrast's raises before it calls `end_scan`, and makes another SciFish for the next scan."""
     recorder = Recorder()
     recorder.header(17, "ascan x 0 1", {"energy": 12.0})
@@ -301,7 +299,7 @@ def test_a_collection_that_failed_before_its_end_is_interrupted_by_the_next(sess
     assert done["status"] == "completed"
 
 
-def test_what_is_set_later_is_told_each_second_and_only_if_it_is_new(session: Noting) -> None:
+def test_what_is_set_later_is_sent_each_second_and_only_if_it_is_new(session: Noting) -> None:
     fish = SciFish()
     fish.start_scan(datasetName="x")
     (dataset,) = session.datasets
@@ -396,7 +394,7 @@ def test_all_of_it_may_be_replaced(session: Noting) -> None:
     assert session.last["environment"] == {"environment_data": "only a text"}
 
 
-def test_iterators_are_read_once_and_not_for_ever(session: Noting, caplog: pytest.LogCaptureFixture) -> None:
+def test_iterators_are_read_once_and_not_forever(session: Noting, caplog: pytest.LogCaptureFixture) -> None:
     fish = SciFish()
     fish.start_scan()
     fish.scicat_data.files = (f"/{n}.h5" for n in range(3))
@@ -410,7 +408,7 @@ def test_iterators_are_read_once_and_not_for_ever(session: Noting, caplog: pytes
     assert "only the first 100000 values of endless are recorded" in caplog.text
 
 
-def test_what_is_set_too_early_or_too_late_is_said(session: Noting, caplog: pytest.LogCaptureFixture) -> None:
+def test_what_is_set_too_early_or_too_late_is_reported(session: Noting, caplog: pytest.LogCaptureFixture) -> None:
     fish = SciFish()
     fish.scicat_data.datasetName = "early"
     fish.start_scan("first")
@@ -426,7 +424,7 @@ def test_what_is_set_too_early_or_too_late_is_said(session: Noting, caplog: pyte
     assert "fields set before it are not recorded: files" in caplog.text
 
 
-def test_calls_in_the_wrong_order_are_said_and_change_nothing(
+def test_calls_in_the_wrong_order_are_reported_and_change_nothing(
     session: Noting, caplog: pytest.LogCaptureFixture
 ) -> None:
     fish = SciFish()
@@ -475,7 +473,7 @@ def test_the_shared_session_is_not_closed_by_one_of_its_users(session: Noting) -
     assert (session.last["status"], session.closed) == ("interrupted", False)
 
 
-def test_a_machine_that_cannot_record_is_said_and_tried_again(
+def test_a_machine_that_cannot_record_is_reported_and_retried(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     noting, broken = Noting(), True
@@ -698,7 +696,7 @@ def test_a_weird_value_costs_only_itself(value: Any) -> None:
 
 
 @pytest.mark.parametrize("make", [Unspeakable, _recursive_list, lambda: Breaking(a=1), _deep, Endless])
-def test_what_cannot_be_had_is_told_in_the_message(make: Callable[[], Any]) -> None:
+def test_what_cannot_be_read_is_reported_in_the_message(make: Callable[[], Any]) -> None:
     given = compose.as_given({"scientificMetadata": {"group": {"bad": make()}}}, 1.8e9, "p")
     assert given["warnings"]
     assert all(warning.startswith("group/bad") for warning in given["warnings"]), given["warnings"]
@@ -706,7 +704,7 @@ def test_what_cannot_be_had_is_told_in_the_message(make: Callable[[], Any]) -> N
     assert compose.began(record, SETTINGS, ORIGIN)["warnings"] == ["another", *given["warnings"]]
 
 
-def test_what_is_of_no_size_that_can_be_carried_ends(session: Noting) -> None:
+def test_values_of_unlimited_size_are_cut(session: Noting) -> None:
     fish = SciFish()
     fish.start_scan()
     fish.scicat_data.scientificMetadata = {"laughs": _laughs(), "range": range(10**12), "last": 1}
@@ -719,7 +717,7 @@ def test_what_is_of_no_size_that_can_be_carried_ends(session: Noting) -> None:
     assert any(warning.startswith("environment: (list: more than") for warning in session.last["warnings"])
 
 
-def test_an_argument_that_is_none_is_said_and_the_dataset_begins(
+def test_an_invalid_argument_is_reported_and_the_dataset_begins(
     session: Noting, caplog: pytest.LogCaptureFixture
 ) -> None:
     SciFish().start_scan("x", 3, dataset="y")

@@ -1,4 +1,4 @@
-"""Configuration lines: what is read, and how a mistake is told."""
+"""Configuration lines: what is read, and how a mistake is reported."""
 
 import json
 from typing import Any
@@ -101,7 +101,7 @@ def test_a_source_is_a_full_name_or_an_alias(source: str, device: str, attribute
 @pytest.mark.parametrize(
     "source", ["a/b/c", "a/b/c/d/e", "tango://h:10000/a/b/c", "h:10000/a/b/c/d", "a b", "/a", "a/"]
 )
-def test_what_is_neither_is_no_source(source: str) -> None:
+def test_what_is_neither_is_not_a_source(source: str) -> None:
     entries, (problem,) = parse_entries([f"- {{name: x, source: '{source}'}}"])
     assert entries == []
     assert "is not of the form domain/family/member/attribute, nor an alias" in problem
@@ -137,7 +137,7 @@ def test_a_mistake_costs_its_own_line_only(line: str, says: str) -> None:
         ("- {name: x, source: a/b/c/d, map: [1, 2]}", "values are not mapped"),
     ],
 )
-def test_a_small_mistake_is_told_and_the_entry_is_recorded(line: str, says: str) -> None:
+def test_a_small_mistake_is_reported_and_the_entry_is_recorded(line: str, says: str) -> None:
     entries, problems = parse_entries([line])
     assert [entry.name for entry in entries] == ["x"]
     assert len(problems) == 1
@@ -154,7 +154,7 @@ def test_the_active_configuration_wins_over_those_always_recorded() -> None:
     assert {entry.name: entry.source for entry in entries} == {"E": "a/b/c/new", "F": "a/b/c/f"}
 
 
-def test_a_configuration_that_is_not_there_is_told() -> None:
+def test_a_configuration_that_is_not_there_is_reported() -> None:
     entries, problems = effective_entries({"a": [RING]}, ["a"], "b")
     assert len(entries) == 1
     assert problems == ["ActiveConfig: there is no configuration 'b'; there are: a"]
@@ -232,7 +232,7 @@ def test_every_field_of_an_entry_is_read_back(entries: list[dict[str, Any]]) -> 
 
 
 @given(st.lists(st.tuples(st.booleans(), ENTRY, WRONG), max_size=8))
-def test_a_wrong_line_is_told_with_its_number_and_those_around_it_are_read(
+def test_a_wrong_line_is_reported_with_its_number_and_those_around_it_are_read(
     given_lines: list[tuple[bool, dict[str, Any], str]],
 ) -> None:
     lines, right, wrong = [], [], []
@@ -266,7 +266,7 @@ def test_what_yaml_itself_stumbles_over_costs_its_own_line(line: str) -> None:
     assert [problem.split(":")[0] for problem in problems] == ["saxs, line 2"]
 
 
-def test_a_line_that_would_be_gigabytes_when_written_out_is_told_shortly() -> None:
+def test_a_line_that_would_be_gigabytes_when_written_out_is_reported_briefly() -> None:
     levels = ["name: &a [x,x,x,x,x,x,x,x,x,x]"]
     for before, this in zip("abcdefgh", "bcdefghi", strict=True):
         levels.append(f"k{this}: &{this} [{','.join([f'*{before}'] * 10)}]")
@@ -282,7 +282,7 @@ def test_a_name_that_looks_like_a_number_stays_as_it_was_written(text: str) -> N
     assert (entries[0].name, entries[0].group, entries[0].unit) == (text, text, text)
 
 
-def test_what_is_no_plain_value_is_not_in_the_map() -> None:
+def test_what_is_not_a_plain_value_is_not_in_the_map() -> None:
     line = "- {name: x, source: a/b/c/d, map: {1: !!binary aGk=, 2: !!set {a}, 3: .nan, 4: .inf, 5: null, 6: 1.5}}"
     entries, problems = parse_entries([line])
     assert entries[0].map == {"3": "nan", "4": "inf", "5": None, "6": 1.5}
@@ -350,7 +350,7 @@ def test_a_line_that_says_gigabytes_costs_nothing() -> None:
     assert written_fields([line]) == [{"name": "n", "source": "a/b/c/d", "map": {5: "on"}, "record": ["end"]}]
 
 
-def test_half_a_character_is_no_text() -> None:
+def test_half_a_character_is_not_text() -> None:
     """It could be in no message, and none of the scan's could be sent."""
     entries, problems = parse_entries(['- {name: "a\\ud800b", source: a/b/c/d}'])
     assert entries == []

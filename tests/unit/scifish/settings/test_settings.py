@@ -51,7 +51,7 @@ def test_without_a_configuration_named_beamline_nothing_is_wrong() -> None:
     assert "AlwaysConfigs: there is no configuration 'machine'" in named.entries()[1][0]
 
 
-def test_a_device_without_any_configuration_is_told_as_it_may_be_no_scidog(
+def test_a_device_without_any_configuration_is_reported_as_it_may_not_be_a_scidog(
     source: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("SCIDOG_DEVICE", "a/b/pathfixer")
@@ -79,7 +79,9 @@ def test_a_device_without_any_configuration_is_told_as_it_may_be_no_scidog(
         ("Topic", "t" * 250, "topic", "scifish-cosaxs"),
     ],
 )
-def test_a_wrong_property_is_told_and_its_default_is_in_use(name: str, value: str, field: str, default: Any) -> None:
+def test_a_wrong_property_is_reported_and_its_default_is_in_use(
+    name: str, value: str, field: str, default: Any
+) -> None:
     found = settings_from_properties("d", {**PROPERTIES, name: [value]})
     assert getattr(found, field) == default
     assert len(found.problems) == 1
@@ -87,7 +89,7 @@ def test_a_wrong_property_is_told_and_its_default_is_in_use(name: str, value: st
 
 
 @pytest.mark.parametrize("name", ["ActiveConfig", "Beamline", "PathFixer", "SnapshotTimeout", "SendProprietary"])
-def test_more_lines_than_one_are_told_where_one_is_in_use(name: str) -> None:
+def test_more_lines_than_one_are_reported_where_one_is_in_use(name: str) -> None:
     given = {**PROPERTIES, "SnapshotTimeout": ["2"], "SendProprietary": ["true"]}
     found = settings_from_properties("d", {**given, name: [*given[name], "", " more "]})
     assert replace(found, problems=()) == settings_from_properties("d", given)
@@ -95,7 +97,7 @@ def test_more_lines_than_one_are_told_where_one_is_in_use(name: str) -> None:
     assert settings_from_properties("d", {**given, name: [*given[name], "", " "]}).problems == ()
 
 
-def test_a_beamline_that_cannot_name_a_topic_is_told() -> None:
+def test_a_beamline_that_cannot_name_a_topic_is_reported() -> None:
     found = settings_from_properties("d", {**PROPERTIES, "Beamline": ["Co SAXS/1"]})
     assert found.topic == "scifish-Co-SAXS-1"
     assert "Beamline" in found.problems[0]
@@ -253,7 +255,7 @@ def test_a_configuration_that_cannot_be_read_at_all_is_replaced_by_its_last_good
         ),
     ],
 )
-def test_what_was_in_use_stays_so_where_a_name_is_wrong_and_is_told(
+def test_what_was_in_use_stays_so_where_a_name_is_wrong_and_is_reported(
     source: Any, edits: dict[str, list[str] | None], says: str
 ) -> None:
     good, _ = source.now().entries()
@@ -418,7 +420,7 @@ def test_brokers_that_kafka_can_use(brokers: str) -> None:
         ("http://kafka:9092/", "http://kafka:9092/"),
     ],
 )
-def test_brokers_that_it_cannot_use_are_told_and_block_nothing(brokers: str, wrong: str) -> None:
+def test_brokers_that_it_cannot_use_are_reported_and_block_nothing(brokers: str, wrong: str) -> None:
     found = settings_from_properties("d", {**PROPERTIES, "KafkaBootstrapServers": [brokers]})
     (problem,) = found.problems
     assert problem.startswith(f"KafkaBootstrapServers: {wrong!r} is not of the form host:port")
@@ -440,7 +442,7 @@ def test_brokers_that_it_cannot_use_are_told_and_block_nothing(brokers: str, wro
         ("Config.", "Config.<name>"),
     ],
 )
-def test_a_property_that_was_hardly_meant_is_told(name: str, meant: str) -> None:
+def test_a_property_that_is_probably_a_mistake_is_reported(name: str, meant: str) -> None:
     (problem,) = settings_from_properties("d", {**PROPERTIES, name: ["5"]}).problems
     assert problem == f"{name}: a property of this name is not known and is ignored; did you mean {meant}?"
 
@@ -453,7 +455,7 @@ def test_properties_of_others_are_theirs(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["pathfixer", "a/b", "a/b/c/d", "a/b c/d"])
-def test_a_pathfixer_that_is_no_device_name_is_told(name: str) -> None:
+def test_a_pathfixer_that_is_not_a_device_name_is_reported(name: str) -> None:
     (problem,) = settings_from_properties("d", {**PROPERTIES, "PathFixer": [name]}).problems
     assert problem.startswith(f"PathFixer: {name!r} is not the name of a device")
 
@@ -482,6 +484,6 @@ def test_a_pathfixer_that_a_program_names_is_used_in_the_companion_too() -> None
 
 
 @pytest.mark.parametrize("name", ["b303a", 5, "scifish.yaml", "a/b/c/d"])
-def test_a_pathfixer_that_is_no_device_is_told(name: object) -> None:
+def test_a_pathfixer_that_is_not_a_device_is_reported(name: object) -> None:
     with pytest.raises(SettingsError, match="is not a device's name"):
         check_pathfixer(name)

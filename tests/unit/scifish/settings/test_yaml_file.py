@@ -107,7 +107,7 @@ def test_all_ways_of_writing_are_read(tmp_path: Path) -> None:
         ("Beamline: lab\nConfig.saxs: [&a {name: *a}]", "not YAML that can be used"),
     ],
 )
-def test_what_cannot_be_used_is_told_with_its_line(tmp_path: Path, text: str, says: str) -> None:
+def test_what_cannot_be_used_is_reported_with_its_line(tmp_path: Path, text: str, says: str) -> None:
     file = written(tmp_path, text)
     with pytest.raises(SettingsError) as caught:
         read_settings_file(file)
@@ -115,7 +115,7 @@ def test_what_cannot_be_used_is_told_with_its_line(tmp_path: Path, text: str, sa
     assert says in str(caught.value)
 
 
-def test_a_file_that_cannot_be_read_is_told(tmp_path: Path) -> None:
+def test_a_file_that_cannot_be_read_is_reported(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match=r"none\.yaml cannot be read: No such file"):
         read_settings_file(tmp_path / "none.yaml")
     file = tmp_path / "latin.yaml"
@@ -124,7 +124,7 @@ def test_a_file_that_cannot_be_read_is_told(tmp_path: Path) -> None:
         read_settings_file(file)
 
 
-def test_a_small_mistake_is_told_with_the_files_line_and_costs_only_itself(tmp_path: Path) -> None:
+def test_a_small_mistake_is_reported_with_the_files_line_and_costs_only_itself(tmp_path: Path) -> None:
     text = "Beamline: lab\nBeamLime: x\nSnapshotTimeout: soon\nActiveConfig: saxs\nConfig:\n  saxs:\n"
     text += "    - {name: T, source: a/b/c/T}\n\n    - {name: U}\n    - just words\n"
     found = read_settings_file(written(tmp_path, text))

@@ -320,7 +320,7 @@ def test_what_the_disk_refused_has_another_try_before_the_spool_is_let_go_of() -
     assert done == ["written", "let go"]
 
 
-def test_room_that_could_not_be_made_at_once_is_no_trouble_any_more(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_room_that_could_not_be_made_at_once_is_not_reported_once_it_is_made(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(executor_module, "DISK_RETRY_SECONDS", 0.01)
     locked = [sqlite3.OperationalError("database is locked")]
 
@@ -335,7 +335,7 @@ def test_room_that_could_not_be_made_at_once_is_no_trouble_any_more(monkeypatch:
     assert executor.stop(PATIENCE)
 
 
-def test_a_spool_takes_no_more_than_its_limit_and_is_emptied_all_the_same(path: Path) -> None:
+def test_a_spool_takes_no_more_than_its_limit_and_can_still_be_emptied(path: Path) -> None:
     spool = Spool(path, ORIGIN)
     spool.set_limit(200_000)
     taken = []
@@ -352,7 +352,7 @@ def test_a_spool_takes_no_more_than_its_limit_and_is_emptied_all_the_same(path: 
     assert list(path.parent.iterdir()) == []
 
 
-def test_what_is_getting_short_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_is_getting_short_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("scifish.companion.scidog_reports.MIN_FREE_BYTES", 0)
     assert shortage(tmp_path, 79, 100) == ""
     assert "SpoolLimit" in shortage(tmp_path, 80_000_000, 100_000_000)

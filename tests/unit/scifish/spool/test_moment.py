@@ -35,7 +35,7 @@ BOTH = pytest.mark.parametrize("said", [looked, listed])
 
 
 def at_any_line(folder: Path, said: Callable[[Path], object], change: Callable[[Spool], object]) -> set[object]:
-    """What is said of a spool with one dataset that is recorded and one message, where it changes meanwhile."""
+    """The description of a spool with one dataset that is being recorded and one message, while it changes."""
     found: set[object] = set()
     lines = itertools.count()
     while (line := next(lines)) < at_line(folder / f"{line}.spool", line, said, change, found):

@@ -86,6 +86,6 @@ HALF = encode(End(UUID, as_text(RECORD.ending), GIVEN))[:100]
 
 
 @pytest.mark.parametrize("line", ["", "null", "{}", '{"type": "End", "uuid": ""}', '{"type": "Nothing"}', HALF])
-def test_what_is_no_command_is_an_error(line: str) -> None:
+def test_an_invalid_command_is_an_error(line: str) -> None:
     with pytest.raises(ValueError, match="not a message of this pipe"):
         decode_command(line)

@@ -25,7 +25,7 @@ def kept(line: str) -> str | None:
 
 
 @given(LINE)
-def test_what_is_said_to_be_kept_is_kept_and_nothing_else(line: str) -> None:
+def test_what_is_reported_as_kept_is_kept_and_nothing_else(line: str) -> None:
     assert (storage_problems("Config.x", [line]) == []) == (kept(line) == line)
 
 
@@ -36,7 +36,7 @@ def test_a_line_has_its_bytes_and_no_more(over: int, letter: str) -> None:
     assert (storage_problems("x", [line]) == []) == (len(line.encode()) <= MAX_PROPERTY_LINE_BYTES)
 
 
-def test_each_line_is_told_by_its_number_and_a_name_by_its_length() -> None:
+def test_each_line_is_reported_by_its_number_and_a_name_by_its_length() -> None:
     problems = storage_problems("n" * (MAX_NAME_CHARACTERS + 1), ["good", "bad\0", "good", '\\"'])
     assert [problem.partition(":")[0] for problem in problems[1:]] == ["line 2", "line 4"]
     assert f"{MAX_NAME_CHARACTERS} are possible" in problems[0]

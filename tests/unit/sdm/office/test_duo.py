@@ -291,7 +291,7 @@ def test_without_a_token_file_it_is_asked_for(tmp_path: Path, duo: UserOffice) -
         (lambda file: file.write_text(f"{TOKEN}ö"), "does not hold a token"),
     ],
 )
-def test_a_token_file_that_is_no_secret_or_no_token_is_refused(
+def test_a_token_file_that_is_not_secret_or_not_a_token_is_refused(
     office: Office, duo: UserOffice, token_file: Path, write, says: str
 ) -> None:
     write(token_file)

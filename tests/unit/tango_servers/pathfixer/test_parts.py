@@ -119,7 +119,7 @@ def test_the_worst_is_reported_first() -> None:
 # --------------------------------------------------------------------------- turns
 
 
-def test_a_change_waits_for_the_one_before_but_not_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_change_waits_for_the_one_before_but_not_forever(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(locking, "CHANGE_WAIT_SECONDS", 0.05)
     found, inside, go_on = ChangeLock(), threading.Event(), threading.Event()
 

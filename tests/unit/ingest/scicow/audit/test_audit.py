@@ -67,7 +67,7 @@ def test_a_message_with_anything_in_one_of_its_fields_can_be_read(kind, data):
 
 
 @pytest.mark.parametrize("value", [b"", b"\xff", b"[" * 100_000, b"1" * 10_000, b"null"])
-def test_what_is_no_message(value):
+def test_invalid_messages(value):
     assert MessageFacts.of(value) is None
 
 
@@ -342,7 +342,7 @@ def test_a_dataset_is_not_lost_by_a_number_that_nobody_counts_to(run, seq):
 
 
 @pytest.mark.parametrize("changes", [{"startTime": "2026-99-22T10:00:00Z"}, {"uuid": 5}, {"beamline": None}])
-def test_a_dead_letter_is_no_gap_whatever_is_wrong_with_it(run, changes):
+def test_a_dead_letter_is_not_a_gap_whatever_is_wrong_with_it(run, changes):
     first, dead, last = (message("snapshot", seq=number) for number in (1, 2, 3))
     records = [taken(first), taken(dead, 1, value_=encode(dead | changes)), taken(last, 2)]
     for each in records:
@@ -366,7 +366,7 @@ def test_what_scicow_has_not_come_to_is_on_its_way(run):
 @pytest.mark.parametrize(
     ("alive", "age", "kind"), [(None, 1, []), (None, 9, ["running"]), (True, 9, []), (False, 9, ["running"])]
 )
-def test_what_runs_too_long_is_told_but_not_what_its_machine_knows(run, alive, age, kind):
+def test_what_runs_too_long_is_reported_but_not_what_its_machine_knows(run, alive, age, kind):
     began = message("began", creationTime=iso(WHEN + 7200 - age * 3600))
     recording = () if alive is None else (spool_listing.RunningDataset(began["uuid"], alive),)
     listing = spool_listing.SpoolListing((), recording, ("m1: broken.spool: cannot be read",))
@@ -377,7 +377,7 @@ def test_what_runs_too_long_is_told_but_not_what_its_machine_knows(run, alive, a
     assert ("scifish flush" in str(report.findings)) == (alive is False)
 
 
-def test_what_waits_in_a_spool_is_no_gap_and_not_missing(run):
+def test_what_waits_in_a_spool_is_neither_a_gap_nor_missing(run):
     began, later = message("began", seq=1), message("snapshot", seq=4)
     spooled = [
         spool_listing.SpooledMessage("run-1", began["uuid"], 2, TOPIC, "scan", ""),
@@ -412,7 +412,7 @@ def test_every_kind_of_finding_has_a_meaning():
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"spools": [1]}', '{"spools": [{"origin": {}}]}', "[" * 9999])
-def test_a_file_that_is_no_list_of_spools_is_refused_by_name(tmp_path, text):
+def test_a_file_that_is_not_a_list_of_spools_is_refused_by_name(tmp_path, text):
     path = tmp_path / "spool.json"
     path.write_text(text)
     with pytest.raises(spool_listing.SpoolFileError, match=r"spool\.json: is not what `scifish list --json` writes"):
@@ -464,7 +464,7 @@ def test_of_a_dataset_that_is_recorded_again_the_last_recording_counts(order):
 @pytest.mark.parametrize(
     ("revision", "problems"), [(0, ["its revision 1 is not applied"]), (1, []), (2, [])], ids=["older", "same", "newer"]
 )
-def test_a_revision_that_is_not_applied_is_told(revision, problems):
+def test_a_revision_that_is_not_applied_is_reported(revision, problems):
     (one,) = ledger_of(*recorded_again()).datasets.values()
     there = row(files=((1, 4),))
     there["scientificMetadata"]["scan"]["revision"] = {"value": revision, "unit": ""}
@@ -493,7 +493,7 @@ def test_pids_that_look_like_dates_do_not_end_the_catalogue(run, monkeypatch):
 
 
 @given(st.text(min_size=1, alphabet=st.characters(exclude_categories=["Cs", "Cc", "Co"])))
-def test_what_is_just_below_a_pid_is_no_date_and_has_nothing_above_it(pid):
+def test_what_is_just_below_a_pid_is_not_a_date_and_has_nothing_above_it(pid):
     below = just_below(pid)
     assert below < pid
     assert below.startswith(pid[:-1])

@@ -30,7 +30,7 @@ def test_none_is_none(data):
     assert Checksums("none", [str(data.parent)]).of({str(data): 3_000_000}, "uuid") == {}
 
 
-def test_what_cannot_be_had_is_said(data, tmp_path, caplog):
+def test_what_cannot_be_read_is_reported(data, tmp_path, caplog):
     os.mkfifo(tmp_path / "pipe")
     files = {str(tmp_path / "gone"): 1, str(data): 2, str(tmp_path): 0, str(tmp_path / "pipe"): 0, "a.h5": 3}
     for path, size in files.items():

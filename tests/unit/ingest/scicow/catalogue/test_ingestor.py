@@ -1,4 +1,4 @@
-"""One message into SciCat, on a catalogue in memory that can be told to fail."""
+"""One message into SciCat, on a catalogue in memory that fails on request."""
 
 import logging
 from dataclasses import replace
@@ -292,7 +292,7 @@ def test_an_annotation_is_written_once_and_its_picture_too(scicat, ingest):
     assert [(each["caption"], each["ownerGroup"]) for each in scicat.pictures] == [("plot", "20250001-group")]
 
 
-def test_an_annotation_that_comes_again_overwrites_no_newer_comment(scicat, ingest):
+def test_a_repeated_annotation_overwrites_no_newer_comment(scicat, ingest):
     began = message("began")
     first, second = annotation(began, 2, comment="one", rating=1), annotation(began, 3, comment="two")
     for given in (began, first, second, first):

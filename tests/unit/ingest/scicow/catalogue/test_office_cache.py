@@ -102,7 +102,9 @@ def test_an_unknown_proposal_is_asked_for_again_after_half_a_minute(shared, offi
 
 
 @pytest.mark.parametrize("error", [OfficeUnavailable("down"), OfficeRefused("another token"), ValueError("a mistake")])
-def test_an_office_that_is_away_is_asked_again_after_ten_seconds_and_said_once(shared, office, clock, caplog, error):
+def test_an_office_that_does_not_answer_is_asked_again_after_ten_seconds_and_reported_once(
+    shared, office, clock, caplog, error
+):
     caplog.set_level(logging.INFO)
     good, office.answers["1"] = office.answers["1"], error
     expected = type(error) if isinstance(error, OfficeRefused) else OfficeUnavailable
@@ -147,7 +149,7 @@ def test_an_office_that_hangs_is_not_waited_for_and_holds_up_nobody_else(office,
     assert office.asked == ["1", "2"]
 
 
-def test_so_many_questions_are_open_and_no_more(office, clock):
+def test_the_number_of_open_questions_is_limited(office, clock):
     shared = SharedOffice(office, clock)
     gate = threading.Event()
     numbers = [f"n{number}" for number in range(MAX_QUESTIONS)]
@@ -189,7 +191,7 @@ def duo(tmp_path):
         yield server, remembering
 
 
-def test_a_real_office_that_goes_away_hangs_or_lies_is_bridged_by_what_it_said(duo, monkeypatch):
+def test_a_real_office_that_stops_hangs_or_lies_is_replaced_by_its_last_answer(duo, monkeypatch):
     server, remembering = duo
     clock = Clock()
     shared = SharedOffice(remembering, clock)

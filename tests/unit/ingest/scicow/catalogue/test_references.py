@@ -169,7 +169,7 @@ def test_a_failure_that_passes_is_raised_and_tried_again(registry, scicat):
 
 
 @pytest.mark.parametrize("error", [SciCatError("POST", 400, "bad title"), NotAllowed("POST", 403)])
-def test_what_scicat_refuses_is_said_once_and_tried_again_only_later(registry, scicat, clock, caplog, error):
+def test_what_scicat_refuses_is_reported_once_and_retried_only_later(registry, scicat, clock, caplog, error):
     caplog.set_level(logging.INFO)
     for name in ("create_proposal", "create_sample", "create_instrument"):
         scicat.fail[name] = [error, error]

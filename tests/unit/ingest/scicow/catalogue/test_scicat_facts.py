@@ -100,7 +100,7 @@ def test_in_urls_a_slash_of_the_pid_is_escaped(server, client, monkeypatch):
     assert "/api/v3/datasets/scizoo%2Fa%20b" in asked
 
 
-def test_an_account_that_may_create_but_not_read_back_is_told(server):
+def test_an_account_that_may_create_but_not_read_back_is_reported(server):
     _, ended = begun(server)
     server.fault = lambda _, __, ___, kind: "403" if kind == "dataset" else ""
     with pytest.raises(NotAllowed):
@@ -217,7 +217,7 @@ def test_extra_keys_of_a_leaf_are_kept(server):
     assert {name: found[name] for name in leaf} == leaf
 
 
-def test_an_si_value_that_overflows_is_no_difference(server):
+def test_an_si_value_that_overflows_is_not_a_difference(server):
     metadata = {"a": value(1e308, "km"), "b": value(2**60 + 1), "c": value(0.1 + 0.2)}
     _, ended = begun(server, scientificMetadata=metadata)
     ingestor(server).ingest(ended)
@@ -256,7 +256,7 @@ def test_a_merge_that_loses_the_rest_of_a_group_is_repaired():
     assert (found["a.b"]["valueSI"], found["kept"]["value"]) == (0.002, 7)
 
 
-def test_arrays_of_two_are_no_range_in_what_is_known_of_the_scan():
+def test_arrays_of_two_are_not_a_range_in_what_is_known_of_the_scan():
     found = new(environment={"motors": ["a", "b"]}, warnings=["x", "y"])["scientificMetadata"]["scan"]
     assert (found["motors"]["value"], found["warnings"]["value"]) == ("a, b", "x; y")
 

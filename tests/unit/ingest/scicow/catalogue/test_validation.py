@@ -367,13 +367,13 @@ def written(tmp_path):
         ("creation_location: '{group}'", r"line 11: creation_location: \{group\} is not known"),
     ],
 )
-def test_a_mistake_in_them_is_told_with_its_line(written, line, said):
+def test_a_mistake_in_them_is_reported_with_its_line(written, line, said):
     with pytest.raises(SciCowSettingsError, match=said) as raised:
         load(written(line + "\n"), PASSWORD)
     assert "pw" not in str(raised.value)
 
 
-def test_a_mistake_in_the_offices_own_file_is_told_with_its_line_there(written, tmp_path):
+def test_a_mistake_in_the_offices_own_file_is_reported_with_its_line_there(written, tmp_path):
     (tmp_path / "duo.yaml").write_text("url: https://duo.example.org\ntimeout: soon\n")
     with pytest.raises(SciCowSettingsError, match=r"line 11: user_office: .*duo\.yaml.*line 2.*timeout"):
         load(written(f"user_office: duo:{tmp_path}/duo.yaml\n"), PASSWORD)
@@ -392,14 +392,14 @@ def test_an_office_of_the_settings_is_asked_and_remembered(written, tmp_path):
         validation_from(settings)(message(proposalId="20250002"))
 
 
-def test_an_account_without_a_home_is_told_what_to_set(written, tmp_path, monkeypatch):
+def test_an_account_without_a_home_gets_the_setting_that_it_needs(written, tmp_path, monkeypatch):
     settings = load(written(f"user_office: yaml:{tmp_path}/proposals.yaml\n"), PASSWORD)
     without_home(monkeypatch)
     with pytest.raises(SciCowSettingsError, match="no home folder"):
         validation_from(settings)
 
 
-def test_without_an_office_this_is_said_once_and_the_settings_count(written, caplog):
+def test_without_an_office_this_is_reported_once_and_the_settings_count(written, caplog):
     caplog.set_level(logging.INFO)
     validation = validation_from(load(written(""), PASSWORD))
     assert validation(message()) == by_settings(message(), SETTINGS)

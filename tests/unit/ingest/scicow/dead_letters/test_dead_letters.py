@@ -341,7 +341,7 @@ def test_without_a_writer_they_are_only_counted():
     assert replay.sent == {"scifish-cosaxs": 2}
 
 
-def test_what_is_too_large_with_its_new_header_is_said_and_the_rest_goes():
+def test_what_is_too_large_with_its_new_header_is_reported_and_the_rest_goes():
     replay = Replay([OffsetRange("scifish-cosaxs", 0, 0, 1)], "replay")
     writer = FakeWriter(scifish_cosaxs=KafkaError.MSG_SIZE_TOO_LARGE)
     replay.run(FakeTopics(scifish_cosaxs=[taken(message(), 0)]), writer, lambda _: None)

@@ -66,7 +66,7 @@ def test_a_partition_that_does_not_exist_is_left_out(monkeypatch: pytest.MonkeyP
     assert set(answer(monkeypatch, {0: KafkaError.UNKNOWN_TOPIC_OR_PART})) == {("t", 1), ("t", 2)}
 
 
-def test_an_election_is_no_deletion_and_no_failure_of_kafka(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_election_is_neither_a_deletion_nor_a_failure_of_kafka(monkeypatch: pytest.MonkeyPatch) -> None:
     found = answer(monkeypatch, dict.fromkeys(range(3), KafkaError.LEADER_NOT_AVAILABLE))
     assert [isinstance(each, InspectionFailed) for each in found.values()] == [True] * 3
 

@@ -35,7 +35,7 @@ def test_times(text, seconds):
 
 
 @pytest.mark.parametrize("text", ["", "yesterday", "20261122", "2026-13-01", "5 h", "-5h", "1e3h", "2026-11-22T25:00"])
-def test_what_is_no_time(text):
+def test_invalid_times(text):
     with pytest.raises(argparse.ArgumentTypeError, match="is not a time: write 2026-11-22"):
         parse_time(text, lambda: NOW)
 
@@ -79,7 +79,7 @@ def test_a_table_is_cut_to_the_terminal_only_where_there_is_one(monkeypatch):
     assert cut_to_terminal(lines).splitlines()[1] == f"0:1  {'x' * 14}…"
 
 
-def test_progress_is_said_only_if_it_takes_long(capsys, monkeypatch):
+def test_progress_is_reported_only_if_it_takes_long(capsys, monkeypatch):
     now = [0.0]
     monkeypatch.setattr("ingest.scicow.commands.terminal.time.monotonic", lambda: now[0])
     count = ProgressLine("replayed", 5000)

@@ -36,12 +36,12 @@ def test_a_topic_whose_leader_is_being_chosen_is_asked_again(reader: TopicReader
     assert reader._asked(failing(*moving)) == "answer"
 
 
-def test_what_stays_wrong_is_said(reader: TopicReader) -> None:
+def test_what_stays_wrong_is_reported(reader: TopicReader) -> None:
     with pytest.raises(TopicError, match="authorization"):
         reader._asked(failing(KafkaError.TOPIC_AUTHORIZATION_FAILED))
 
 
-def test_a_leader_that_is_not_chosen_in_time_is_said(reader: TopicReader) -> None:
+def test_a_leader_that_is_not_chosen_in_time_is_reported(reader: TopicReader) -> None:
     reader._timeout = 0.0
     with pytest.raises(TopicError, match="Not leader"):
         reader._asked(failing(KafkaError.NOT_LEADER_FOR_PARTITION))

@@ -168,7 +168,7 @@ def test_a_mistake_is_named_with_its_line(mistakes, text, mistake):
     assert mistakes(text)[0].startswith(mistake)
 
 
-def test_all_mistakes_are_told_at_once(mistakes):
+def test_all_mistakes_are_reported_at_once(mistakes):
     assert len(mistakes("fields: {pid: x, keywords: y}\nmetadata: {layout: z}\n")) == 3
 
 

@@ -187,7 +187,7 @@ def test_there_is_nothing_else(system: System, path: str) -> None:
 
 
 @pytest.mark.parametrize("sent", [b"\r\n\r\n", b"GET\r\n\r\n", b"\xff\xfe\0\r\n\r\n", b"GET /" + b"x" * 70_000])
-def test_what_is_no_request_harms_nobody(system: System, sent: bytes) -> None:
+def test_an_invalid_request_harms_no_other(system: System, sent: bytes) -> None:
     with system.connect() as connection:
         connection.sendall(sent)
         connection.shutdown(socket.SHUT_WR)
@@ -204,7 +204,7 @@ def test_who_holds_connections_open_keeps_nobody_out(system: System) -> None:
         assert connections[0].recv(1) == b""
 
 
-def test_a_port_that_is_taken_is_said(system: System) -> None:
+def test_a_port_that_is_taken_is_reported(system: System) -> None:
     port = int(system.host.rpartition(":")[2])
     with pytest.raises(
         SciCowSettingsError, match=rf"127.0.0.1:{port} \(Address already in use\); set http.host and http.port"

@@ -105,7 +105,7 @@ def test_an_offset_is_stored_only_up_to_the_first_that_is_not_done(cow):
         (NotAllowed("x", 403), "check scicat.username"),
     ],
 )
-def test_a_scicat_that_is_away_holds_all_and_is_said_once(cow, caplog, failure, said):
+def test_a_scicat_that_is_away_holds_all_and_is_reported_once(cow, caplog, failure, said):
     caplog.set_level(logging.INFO)
     cow.ingestor.away = [failure] * 30
     held = []
@@ -223,7 +223,7 @@ def test_what_the_message_is_at_fault_for_is_a_dead_letter(cow, status):
         *(b'{"uuid": 3, "type": [], "part": 1, "origin": 2, "seq": {}}', b'{"uuid": "", "origin": {"run": 1}}'),
     ],
 )
-def test_what_is_no_message_is_a_dead_letter(cow, data):
+def test_an_invalid_message_is_a_dead_letter(cow, data):
     run(cow, FakeMessage(0, data), at(1, message()))
     assert cow.dead.offsets == [0]
     assert cow.kafka.committed == {0: 2}
@@ -311,7 +311,7 @@ def test_what_makes_the_dataset_goes_first_wherever_it_is_in_its_row(cow, kind):
     assert [each["type"] for each in cow.ingestor.done] == [kind, "ended", "annotation"]
 
 
-def test_what_waited_may_fail_after_its_dataset_has_come(cow):
+def test_what_waited_may_fail_after_its_dataset_has_arrived(cow):
     uuid = message()["uuid"]
     early, began = message("annotation", uuid), message("began", uuid)
     cow.ingestor.missing.add(uuid)
@@ -469,7 +469,7 @@ def test_a_partition_is_given_away_when_nothing_of_it_is_in_work(cow):
     assert set(cow.lag_by_partition()) <= {(TOPIC, 0), (TOPIC, 1)}
 
 
-def test_work_that_hangs_does_not_keep_a_partition_for_ever(cow):
+def test_work_that_hangs_does_not_keep_a_partition_forever(cow):
     one = message()
     begun, go = threading.Event(), threading.Event()
     cow.ingestor.failures[one["uuid"]] = [lambda: begun.set() or go.wait()]
@@ -479,7 +479,7 @@ def test_work_that_hangs_does_not_keep_a_partition_for_ever(cow):
     go.set()
 
 
-def test_old_work_does_not_count_for_a_partition_that_has_come_back(cow):
+def test_old_work_does_not_count_for_a_partition_that_is_assigned_again(cow):
     one, other = message(), message()
     begun, go = threading.Event(), threading.Event()
     cow.ingestor.failures[one["uuid"]] = [lambda: begun.set() or go.wait(PATIENCE)]
@@ -545,7 +545,7 @@ def test_a_stop_while_held_counts_nothing_and_does_not_take_long(cow):
     assert cow.kafka.committed == {0: 0}
 
 
-def test_a_stop_does_not_wait_for_ever_for_what_hangs(cow):
+def test_a_stop_does_not_wait_forever_for_what_hangs(cow):
     one = message()
     begun, go = threading.Event(), threading.Event()
     cow.ingestor.failures[one["uuid"]] = [lambda: begun.set() or go.wait()]
@@ -555,7 +555,7 @@ def test_a_stop_does_not_wait_for_ever_for_what_hangs(cow):
     go.set()
 
 
-def test_a_stop_does_not_wait_for_ever_for_kafka(cow, monkeypatch, caplog):
+def test_a_stop_does_not_wait_forever_for_kafka(cow, monkeypatch, caplog):
     monkeypatch.setattr(consumer, "CLOSE_SECONDS", 0.1)
     go = threading.Event()
     cow.kafka.close = go.wait
@@ -567,7 +567,7 @@ def test_a_stop_does_not_wait_for_ever_for_kafka(cow, monkeypatch, caplog):
 # ------------------------------------------------------------------------------- seeing
 
 
-def test_kafkas_troubles_are_said_once(cow, caplog):
+def test_kafkas_problems_are_reported_once(cow, caplog):
     caplog.set_level(logging.INFO)
     for _ in range(3):
         cow._kafka_failed(KafkaError(KafkaError._ALL_BROKERS_DOWN))
@@ -577,14 +577,14 @@ def test_kafkas_troubles_are_said_once(cow, caplog):
     assert len(caplog.records) == 2
 
 
-def test_why_no_broker_can_be_reached_is_said(cow, caplog):
+def test_why_no_broker_can_be_reached_is_reported(cow, caplog):
     cow._kafka_failed(KafkaError(KafkaError._TRANSPORT, "SSL handshake failed"))
     assert not caplog.records
     cow._kafka_failed(KafkaError(KafkaError._ALL_BROKERS_DOWN, "1/1 brokers are down"))
     assert "1/1 brokers are down (SSL handshake failed). Is it running" in caplog.text
 
 
-def test_a_topic_that_is_not_there_yet_is_no_trouble_that_ends(cow, caplog):
+def test_a_topic_that_does_not_exist_yet_is_waited_for(cow, caplog):
     caplog.set_level(logging.INFO)
     for _ in range(3):
         cow._kafka_failed(KafkaError(KafkaError.UNKNOWN_TOPIC_OR_PART))
@@ -649,7 +649,7 @@ def watched(cow):
     return lambda: cow._sequence_gaps._since
 
 
-def test_what_is_missing_of_a_run_is_said_when_all_has_been_read(cow, caplog, patient):
+def test_what_is_missing_of_a_run_is_reported_when_all_has_been_read(cow, caplog, patient):
     run(cow, watched(cow), later(0, 1), later(1, 4), lambda: counts(cow).missing)
     assert "scifish-cosaxs, run 'run-1': 2 messages are missing, seq [2, 3]" in caplog.text
     assert caplog.text.count("are missing") == 1
@@ -740,7 +740,7 @@ def test_whatever_happens_all_is_done_once_in_order_and_counts_only_then(rows, f
 # ----------------------------------------------------------- the connection
 
 
-def test_a_kafka_that_does_not_answer_is_said_until_it_does(cow):
+def test_a_kafka_that_does_not_answer_is_reported_until_it_does(cow):
     def silent():
         cow._inspector.failure = "SASL authentication error: Authentication failed"
         return True

@@ -335,7 +335,7 @@ def test_a_message_that_is_only_late_is_not_missing(sequence):
     assert list(sequence.overdue("t")) == []
 
 
-def test_what_is_missing_is_said_once_after_a_while(sequence):
+def test_what_is_missing_is_reported_once_after_a_while(sequence):
     for number in (5, 8):
         sequence.received("t", "a", number, 1.0)
     sequence._clock.now += 29

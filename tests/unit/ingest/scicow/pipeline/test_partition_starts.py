@@ -56,7 +56,7 @@ def test_a_gap_is_lost_only_as_far_as_kafka_has_deleted(cow):
     assert cow.dead.losses == [(TOPIC, 0, 1, 4, False)]
 
 
-def test_offsets_that_never_were_messages_are_no_loss(cow):
+def test_offsets_that_never_were_messages_are_not_a_loss(cow):
     cow._inspector.facts = facts(first=0, last=9, committed=0, committed_id="one")
     run(cow, at(0, message()), at(7, message()), lambda: cow.kafka.stored.get(0) == 8)
     assert not cow.dead.losses
@@ -215,7 +215,7 @@ def test_a_topic_that_stays_away_is_on_record_and_what_was_read_of_it_is_ingeste
     assert cow.ingestor.done == [one]
     assert cow.dead.losses == [(TOPIC, 0, 6, 9, "away")]
     assert [each.levelname for each in caplog.records].count("ERROR") == 1
-    assert "the topic was deleted. What it had from offset 6 on was not read" in caplog.text
+    assert "the topic was deleted. Its messages from offset 6 on were not read" in caplog.text
 
 
 @pytest.mark.parametrize(

@@ -140,7 +140,7 @@ class TestNew:
         with one_export_at_a_time(Path("/proc/nowhere"), ExportProgress()):
             pass
 
-    def test_the_same_rows_of_two_people_at_one_moment_are_told(
+    def test_the_same_rows_of_two_people_at_one_moment_are_reported(
         self, elogy: Elogy, server: Server, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         send(elogy, NEW, export(), ExportProgress())
@@ -149,7 +149,7 @@ class TestNew:
         with pytest.raises(DuplicateEntry, match="in entry 1, and in entry 2, which can be deleted"):
             send(elogy, NEW, export(), ExportProgress())
 
-    def test_a_refusal_is_told_at_once(self, elogy: Elogy, server: Server) -> None:
+    def test_a_refusal_is_reported_at_once(self, elogy: Elogy, server: Server) -> None:
         with pytest.raises(ElogyError, match="authors"):
             send(elogy, ElogyTarget(1), export(), ExportProgress())
         assert server.store.entries == {}
@@ -227,7 +227,7 @@ class TestAppended:
         assert self.content(server).count("first") == 1
 
     @pytest.mark.parametrize("address", ["10.0.0.7", "127.0.0.1"])
-    def test_a_locked_entry_is_told_with_who_has_it(
+    def test_a_locked_entry_is_reported_with_who_has_it(
         self, elogy: Elogy, server: Server, there: ElogyTarget, monkeypatch: pytest.MonkeyPatch, address: str
     ) -> None:
         monkeypatch.setattr(elogy_entry, "MAX_APPEND_TRIES", 2)
@@ -257,7 +257,9 @@ class TestPictures:
         assert sorted(server.store.files.values()) == [b"\x01", b"\x02", b"\x03"]
 
     @pytest.mark.parametrize("what", ["before", "500", "413"])
-    def test_what_is_missing_is_told_and_sent_by_the_next_try(self, elogy: Elogy, server: Server, what: str) -> None:
+    def test_what_is_missing_is_reported_and_sent_by_the_next_try(
+        self, elogy: Elogy, server: Server, what: str
+    ) -> None:
         server.fault = once("POST", "/attachments/", what)
         with pytest.raises(ElogyError, match="rows are in entry 1, not all of the pictures"):
             send(elogy, NEW, export(with_pictures=True), ExportProgress())
