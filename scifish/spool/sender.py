@@ -15,7 +15,7 @@ from scifish.native import threading
 from scifish.settings import Settings, SettingsError
 from scifish.spool.database import OutboxMessage, Spool
 from scifish.spool.executor import SpoolExecutor
-from scifish.spool.kafka_config import producer_config
+from scifish.spool.kafka_config import make_client, producer_config
 from scifish.spool.sent import SentLog, SentMessage
 
 log = logging.getLogger(__name__)
@@ -225,7 +225,7 @@ class Sender(threading.Thread):
         if self._producer is None or config != self._config or self._broken:
             self._drop_producer()
             self._broken = False
-            self._producer = Producer(config, error_cb=self._on_error, logger=log)
+            self._producer = make_client(Producer, {**config, "error_cb": self._on_error, "logger": log}, settings)
             self._config = config
             self.retry_refused()
         return self._producer

@@ -24,7 +24,7 @@ from pathlib import Path
 from confluent_kafka import KafkaError, KafkaException, Producer
 
 from scifish.settings import Settings
-from scifish.spool.kafka_config import producer_config
+from scifish.spool.kafka_config import make_client, producer_config
 
 log = logging.getLogger(__name__)
 
@@ -184,10 +184,10 @@ class Resent:
 def send_again(settings: Settings, messages: Iterable[SentMessage], timeout: float) -> Resent:
     """Send them to their topics, as they were, in at most `timeout` seconds.
 
-    Raises SettingsError, and KafkaException for a broken configuration.
+    Raises SettingsError.
     """
     done = Resent()
-    producer = Producer({**producer_config(settings), "batch.num.messages": 1})
+    producer = make_client(Producer, {**producer_config(settings), "batch.num.messages": 1}, settings)
     deadline = time.monotonic() + timeout
 
     def report(of: SentMessage, error: KafkaError | None, _: object) -> None:
