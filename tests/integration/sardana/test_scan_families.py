@@ -12,6 +12,7 @@ from deploy.demo.door import MacroFailed
 from deploy.demo.stack import DOOR, MACROSERVER
 from deploy.demo.summary import expected_scans
 from scifish.message import Message, leaves
+from scifish.tango_io.database import raw
 from tests.integration.sardana.recording import System
 from tests.servers.kafka import Kafka
 from tests.servers.tango_system import control_system
@@ -43,7 +44,9 @@ def system(tmp_path_factory: pytest.TempPathFactory, kafka: Kafka) -> Iterator[S
         ):
             found.door.run(*words)
         _set_unit(found, "motor/motctrl01/1/Position", "mm")
-        _set_unit(found, "expchan/peakctrl/1/Value", "A")
+        # In UTF-8, as jive writes them.
+        _set_unit(found, "motor/motctrl01/2/Position", raw("µm"))
+        _set_unit(found, "expchan/peakctrl/1/Value", raw("µA"))
         yield found
         found.close()
 
@@ -229,7 +232,7 @@ def test_the_results_have_units_and_the_position_of_the_maximum(peak: System) ->
     ended = peak.scan("ascan", "mot01", "0", "4", "4", "0.05")
     found = results(ended)["peak"]
     values = {name: (found[name]["value"], found[name]["unit"]) for name in ("min", "max", "mean", "points")}
-    assert values == {"min": (10, "A"), "max": (50, "A"), "mean": (22, "A"), "points": (5, "")}
+    assert values == {"min": (10, "µA"), "max": (50, "µA"), "mean": (22, "µA"), "points": (5, "")}
     first, last, at = found["first"]["value"], found["last"]["value"], found["position of max"]["mot01"]
     assert {first, last} <= {10, 20, 50}
     assert (at["value"] in range(5), at["unit"]) == (True, "mm")
@@ -238,8 +241,8 @@ def test_the_results_have_units_and_the_position_of_the_maximum(peak: System) ->
 def test_the_position_of_the_maximum_of_a_mesh_has_all_motors(peak: System) -> None:
     ended = peak.scan("mesh", "mot01", "0", "2", "2", "mot02", "5", "6", "1", "0.05")
     at = results(ended)["peak"]["position of max"]
-    assert at["mot01"]["value"] in (0, 1, 2)
-    assert at["mot02"]["value"] in (5, 6)
+    assert (at["mot01"]["value"] in (0, 1, 2), at["mot01"]["unit"]) == (True, "mm")
+    assert (at["mot02"]["value"] in (5, 6), at["mot02"]["unit"]) == (True, "µm")
 
 
 def test_detector_files_are_listed_once_each(image: System) -> None:
