@@ -14,6 +14,7 @@ from confluent_kafka import KafkaError, KafkaException, Producer
 from scifish.native import threading
 from scifish.settings import Settings, SettingsError
 from scifish.spool.database import OutboxMessage, Spool
+from scifish.spool.disk import QUOTA_USED_UP
 from scifish.spool.executor import SpoolExecutor
 from scifish.spool.kafka_config import make_client, producer_config
 from scifish.spool.sent import SentLog, SentMessage
@@ -366,12 +367,18 @@ class Sender(threading.Thread):
         self._sent.keep(spool.path.parent, messages, settings.keep_sent_days, settings.spool_limit * 1_000_000)
 
     def _prune_sent(self) -> int:
-        """Also while nothing is sent: messages that wait need the room of those that Kafka has."""
+        """Also while nothing is sent: messages that wait need the room of those that Kafka has.
+
+        Of the disk the free space is known, but not what is left of a quota: then all of them give way.
+        """
         settings = self._settings()
         if settings is None:
             return 0
         for folder in {spool.path.parent for spool in self._spools}:
-            self._sent.prune_sometimes(folder, settings.keep_sent_days, settings.spool_limit * 1_000_000)
+            if self._executor.trouble == QUOTA_USED_UP:
+                self._sent.delete_all(folder)
+            else:
+                self._sent.prune_sometimes(folder, settings.keep_sent_days, settings.spool_limit * 1_000_000)
         return 0
 
     # ------------------------------------------------------- what Kafka refuses

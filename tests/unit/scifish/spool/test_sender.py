@@ -27,7 +27,7 @@ class Lab:
         file.write_text("\n".join(config))
         file.chmod(0o600)
         self.settings = Settings(topic="t", kafka_config_file=str(file))
-        self.executor = SpoolExecutor()
+        self.executor = SpoolExecutor(folder / "spools")
         (folder / "spools").mkdir()
         self.spool = Spool(folder / "spools" / "a.spool", message()["origin"])
         self.sender = Sender(self.executor, lambda: self.settings, self.spool)

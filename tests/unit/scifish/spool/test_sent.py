@@ -145,6 +145,14 @@ def test_a_quota_that_is_full_deletes_all_that_is_kept(tmp_path: Path, monkeypat
     assert not list(tmp_path.iterdir())
 
 
+def test_what_is_deleted_takes_no_room_any_more(tmp_path: Path) -> None:
+    log = SentLog()
+    log.keep(tmp_path, messages(3), WEEK, MEGABYTE)
+    log.delete_all(tmp_path)
+    links = [os.readlink(entry.path) for entry in os.scandir("/proc/self/fd") if os.path.islink(entry.path)]
+    assert not [link for link in links if link.startswith(str(tmp_path))]
+
+
 def test_a_file_that_another_companion_has_deleted_is_followed_by_a_new_one(tmp_path: Path) -> None:
     log = SentLog()
     log.keep(tmp_path, messages(3), WEEK, MEGABYTE)
