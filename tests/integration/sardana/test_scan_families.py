@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import suppress
+from pathlib import Path
 
 import pytest
 import tango
@@ -12,6 +13,8 @@ from deploy.demo.door import MacroFailed
 from deploy.demo.stack import DOOR, MACROSERVER
 from deploy.demo.summary import expected_scans
 from scifish.message import Message, leaves
+from scifish.spool.database import SPOOL_SUFFIX
+from scifish.spool.inspection import summarise
 from scifish.tango_io.database import raw
 from tests.integration.sardana.recording import System
 from tests.servers.kafka import Kafka
@@ -175,6 +178,25 @@ def test_a_scan_that_the_user_ends(system: System, words: tuple[str, ...], how: 
     assert ended["status"] == status
     assert ended["numberOfPoints"] >= 1
     assert results(ended)["ct01"]["points"]["value"] >= 1
+
+
+@pytest.mark.parametrize(("how", "status"), [("stop", "stopped"), ("abort", "aborted")])
+def test_a_scan_that_the_user_ends_while_it_begins(system: System, how: str, status: str) -> None:
+    """Sardana calls no recorder's end, and the next macro runs when the dataset is ended."""
+    spool = Path(system.stack.folder / "spool")
+    words = ("ascan", "mot01", "0", "0.71" if how == "stop" else "0.72", "3", "0.05")
+    system.door.run("senv", "DataRecorder", "['SciFishRecorder', 'EndlessStart']")
+    try:
+        system.door.start(*words)
+        assert eventually(lambda: any(summarise(path).recording for path in spool.glob(f"*{SPOOL_SUFFIX}")))
+        getattr(system.door, how)()
+        with suppress(MacroFailed):
+            system.door.wait()
+    finally:
+        system.door.run("senv", "DataRecorder", "['SciFishRecorder']")
+    assert system.scan("ascan", "mot01", "0", "1", "1", "0.05")["status"] == "completed"
+    ended = system.topic.wait_for(lambda m: m["type"] == "ended" and f" {words[3]} " in m["datasetName"])
+    assert (ended["status"], ended["numberOfPoints"]) == (status, 0)
 
 
 def test_a_scan_whose_motor_fails(system: System) -> None:
