@@ -174,9 +174,12 @@ class SciFishRecorder(DataRecorder):
     def _end(self, at: float | None = None) -> None:
         status, fields = "failed", None
         try:
-            status = STATUS_BY_END.get(int(self._recordlist.getEnviron().get("endstatus", 3)), "failed")
+            end = self._recordlist.getEnviron().get("endstatus")
+            status = STATUS_BY_END.get(int(3 if end is None else end), "failed")
             if status == "failed" and _is_aborted(self._macro):
                 status = "aborted"
+            elif end is None and getattr(self._macro, "_stopped", False):
+                status = "stopped"  # while it began: Sardana has not ended it
             if status == "failed" and _is_spoilt(sys.exc_info()[1]):
                 self._mistakes.append(SPOILT)
             fields = self._scan.fields()
@@ -264,12 +267,12 @@ def _is_spoilt(error: BaseException | None) -> bool:
 
 
 def _is_aborted(macro: Any) -> bool:
-    """Whether the user has aborted the macro that runs at the Door.
+    """Whether the user has aborted the macro, or one that it has called.
 
     Sardana raises the abort in the macro's thread, where it may be lost. The aborted motors then make the scan fail,
-    which looks like another error.
+    which looks like another error. Its executor forgets the abort when the next macro begins at the Door.
     """
-    return bool(getattr(getattr(macro, "_executor", None), "_aborted", False))
+    return any(getattr(each, "_aborted", False) for each in (macro, getattr(macro, "_executor", None)))
 
 
 def _is_running(macro: Any) -> bool:

@@ -297,7 +297,12 @@ def _resend_kept(options: argparse.Namespace, source: SettingsSource, folders: l
     if settings is None:
         raise SettingsError("no settings (TANGO_HOST, SCIDOG_DEVICE, SCIFISH_CONFIG)")
     problems: list[str] = []
-    done = send_again(settings, _kept(options, folders, problems), options.timeout)
+    try:
+        done = send_again(settings, _kept(options, folders, problems), options.timeout)
+    except SettingsError as error:
+        left = sum(1 for _ in _kept(options, folders, problems))
+        print(f"{left} messages that were sent before are left: {error}")
+        return left, problems
     print(f"{done.sent} messages that were sent before are sent again")
     if done.left:
         print(f"{done.left} of them are left: Kafka has not accepted them within {options.timeout:g} s")

@@ -33,12 +33,15 @@ class AttributeConfig(NamedTuple):
     labels: tuple[str, ...] = ()
 
 
+def unit_of(received: str) -> str:
+    """The unit in an attribute's configuration as PyTango gives it; "" for none."""
+    unit = text(received)
+    return "" if unit.strip().lower() in _NO_UNIT else unit
+
+
 def config_of(info: Any) -> AttributeConfig:
     """The configuration in a `tango.AttributeInfoEx`."""
-    unit = text(info.unit)
-    return AttributeConfig(
-        "" if unit.strip().lower() in _NO_UNIT else unit, tuple(text(label) for label in info.enum_labels)
-    )
+    return AttributeConfig(unit_of(info.unit), tuple(text(label) for label in info.enum_labels))
 
 
 class ConfigEvents:

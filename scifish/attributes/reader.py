@@ -36,7 +36,8 @@ MAX_CONFIG_READS = 3
 CONFIG_CHECK_SECONDS = 10.0
 """Seconds after which configurations are read although events report their changes.
 
-A device that removes an attribute and adds it again ends the subscriptions to it without an event.
+A device that removes an attribute and adds it again ends the subscriptions to it without an event. There is no
+INTERFACE_CHANGE_EVENT either: Tango sends it for other names and types, not for another unit.
 """
 
 CONFIG_EVENT_SECONDS = 0.05

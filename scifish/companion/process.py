@@ -131,7 +131,7 @@ def _work(hello: Hello, reports: ReportSender, terminated: threading.Event, prog
         on_damage(error)
         raise
     # With the priority of the program, which waits for SQLite's lock: on a busy machine it must be released soon.
-    executor = SpoolExecutor()
+    executor = SpoolExecutor(path.parent)
     with contextlib.suppress(OSError):
         os.nice(NICENESS)  # on Linux: for this thread and those that it starts
     folders = [Path(folder) for folder in hello.folders]

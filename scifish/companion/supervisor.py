@@ -81,7 +81,7 @@ class Supervisor:
         self._spool = spool
         self._report = report
         self._pool = ThreadPool("scifish-work", MAX_WORKERS)
-        self.executor = executor or SpoolExecutor()
+        self.executor = executor or SpoolExecutor(spool.path.parent if spool is not None else next(iter(folders), None))
         self._sender = Sender(self.executor, settings.known, spool)
         finalizer = Finalizer(self.executor, self._sender, settings, WithheldDatasets(state_directory() / "withheld"))
         self._orphans = OrphanSpools(self.executor, self._sender, finalizer, folders)

@@ -164,9 +164,7 @@ class CompanionProcess:
         return process
 
     def _start_process(self) -> subprocess.Popen[str]:
-        # With the permissions of the spool's other files: readable by this account only.
-        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC
-        with open(os.open(self._errors, flags, 0o600), "wb") as errors, _popen_lock:
+        with open(self._open_errors(), "wb") as errors, _popen_lock:
             process = subprocess.Popen(
                 [_python(), "-P", "-c", "from scifish.companion.process import main; main()"],
                 stdin=subprocess.PIPE,
@@ -180,6 +178,15 @@ class CompanionProcess:
             )
             self._process = process
         return process
+
+    def _open_errors(self) -> int:
+        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC
+        try:
+            # With the permissions of the spool's other files: readable by this account only.
+            return os.open(self._errors, flags, 0o600)
+        except OSError as error:  # no room: only the companion can make some
+            log.warning("what the companion process logs is not kept: %s", error)
+            return os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC)
 
     def _send_commands(self, process: subprocess.Popen[str]) -> bool:
         """Send commands until the companion exits (False) or this program closes the pipe (True)."""

@@ -7,10 +7,12 @@ import os
 from collections.abc import Iterable, Iterator, Mapping, Sized
 from typing import Any
 
+from scifish.attributes.configuration import unit_of
 from scifish.dataset.files import FileReferences
 from scifish.message import MAX_ARRAY, Message, plain
 from scifish.recording.sardana_options import OPTIONS_VARIABLE, RecorderOptions
 from scifish.recording.scan_results import Column, ScanResults, group_name
+from scifish.tango_io.database import decoded, text
 
 DATA_FORMATS = {".h5": "HDF5", ".hdf5": "HDF5", ".nxs": "NeXus", ".nx": "NeXus", ".dat": "SPEC", ".spec": "SPEC"}
 
@@ -98,7 +100,7 @@ class SardanaScan:
     def fields(self) -> Message:
         """The fields of the dataset, as far as they are known."""
         environment = self._environment
-        labels = {column.name: column.label for column in environment["datadesc"]}
+        labels = {column.name: text(column.label) for column in environment["datadesc"]}
         own = _scan_files(environment)
         extension = os.path.splitext(own[0])[1].lower() if own else ""
         found: Message = {
@@ -131,7 +133,10 @@ class SardanaScan:
         if self._custom:
             found[CUSTOM_DATA_GROUP] = dict(self._custom)
         snapshot = {
-            group_name(column.label): {"value": column.pre_scan_value, "source": str(getattr(column, "source", ""))}
+            group_name(text(column.label)): {
+                "value": decoded(column.pre_scan_value),
+                "source": str(getattr(column, "source", "")),
+            }
             for column in self._environment.get("preScanSnapShot") or ()
         }
         return found | ({PRE_SCAN_GROUP: snapshot} if snapshot else {})
@@ -146,20 +151,21 @@ def _is_scalar(channel: Any) -> bool:
 
 
 def _column(channel: Any) -> Column:
-    return Column(channel.name, str(channel.label), str(getattr(channel, "data_units", None) or ""))
+    return Column(channel.name, text(channel.label), unit_of(getattr(channel, "data_units", None) or ""))
 
 
 def _motors(environment: Mapping[str, Any]) -> list[Column]:
     """The motors of the scan, in its order. `ref_moveables` has only the first one."""
     columns = [column for column in environment["datadesc"] if hasattr(column, "moveable")]
-    found = [Column(column.name, str(column.label), _unit(column.moveable)) for column in columns]
+    found = [Column(column.name, text(column.label), _unit(column.moveable)) for column in columns]
     return found or [Column(name, str(name)) for name in environment["ref_moveables"]]
 
 
 def _unit(moveable: Any) -> str:
-    """The unit of a motor as Sardana knows it; this reads nothing from the device."""
+    """The unit of a motor as Sardana knows it, else as its device has it; this reads nothing from the device."""
     try:
-        unit = f"{moveable.getPositionObj()._units:~}"
+        position = moveable.getPositionObj()
+        unit = f"{position._units:~}" or unit_of(position._pytango_attrinfoex.unit)
     except Exception:  # noqa: BLE001 - a motor without such an object: the plot has no unit
         return ""
     return unit

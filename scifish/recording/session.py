@@ -30,6 +30,7 @@ from scifish.recording.origin import origin
 from scifish.settings import Settings, SettingsError, spool_directory, spool_folders, state_directory
 from scifish.settings.sources import SettingsSource, settings_source
 from scifish.spool.database import SPOOL_SUFFIX, OpenDatasetRow, Spool, as_text
+from scifish.spool.disk import why_refused
 from scifish.spool.executor import SpoolExecutor
 from scifish.spool.protocol import (
     Announce,
@@ -149,7 +150,7 @@ class RecordingSession:
             self._spool.skip_checkpoints()
             self._spool.open_rows = self._open_rows
             self._run_id = str(self.origin["run"])
-            self._executor = SpoolExecutor()
+            self._executor = SpoolExecutor(self._spool.path.parent)
             self._shown_alive = self._executor.submit(self._spool.show_alive)
             self._companion = CompanionProcess(
                 self._hello, self._spool.lock, self._spool.path.with_suffix(".log"), self._receive
@@ -453,8 +454,9 @@ def _open_spool(folders: list[Path], program: str) -> Spool:
             folder.mkdir(parents=True, exist_ok=True, mode=0o770)
             spool = Spool(folder / f"{who['run']}{SPOOL_SUFFIX}", who)
         except (OSError, sqlite3.Error) as error:
-            log.error("no spool can be created in %s: %s", folder, error)
-            first = first or OSError(f"no spool can be created in {folder}: {error}")
+            why = why_refused(error, folder)
+            log.error("no spool can be created in %s: %s", folder, why)
+            first = first or OSError(f"no spool can be created in {folder}: {why}")
         else:
             if first is not None:
                 log.warning("the spool is created in %s instead", folder)

@@ -78,26 +78,32 @@ def settings_source(settings: Settings | str | Path | None = None, pathfixer: st
         return WithPathFixer(settings_source(settings), pathfixer)
     if isinstance(settings, Settings):
         return FixedSettings(settings)
-    named = settings or os.environ.get(CONFIG_VARIABLE, "").strip()
-    return FileSettings(Path(named)) if named else TangoSettings()
+    named = _named_file(settings)
+    return FileSettings(named) if named else TangoSettings()
+
+
+def _named_file(settings: str | Path | None) -> Path | None:
+    """The YAML file that a program or `SCIFISH_CONFIG` names. SettingsError if the name is that of a device."""
+    named = str(settings or os.environ.get(CONFIG_VARIABLE, "").strip())
+    if DEVICE_NAME.fullmatch(named) and not Path(named).exists():
+        where = f"settings {named!r}" if settings else f"{CONFIG_VARIABLE}={named}"
+        raise SettingsError(
+            f"{where}: there is no such file, and this looks like a device. A PathFixer is chosen by "
+            f"SciFish(pathfixer={named!r}), a SciDog by the environment variable SCIDOG_DEVICE={named}"
+        )
+    return expanded(named).absolute() if named else None
 
 
 def check_settings(settings: Settings | str | Path | None) -> Settings | Path | None:
     """Settings as a program gives them, for `recording_session`. Raises as `settings_source`; asks no database."""
-    if isinstance(settings, str) and DEVICE_NAME.fullmatch(settings) and not Path(settings).exists():
-        raise SettingsError(
-            f"settings {settings!r}: there is no such file, and this looks like a device. A PathFixer is chosen by "
-            f"SciFish(pathfixer={settings!r}), a SciDog by the environment variable SCIDOG_DEVICE={settings}"
-        )
-    if isinstance(settings, str | Path):
-        settings = expanded(settings).absolute()
     if isinstance(settings, Settings):
         FixedSettings(settings)
-    elif settings is not None and not isinstance(settings, Path):
+        return settings
+    if settings is not None and not isinstance(settings, str | Path):
         raise SettingsError(f"{settings!r:.200} is neither Settings nor the path of a YAML file")
-    elif named := settings or os.environ.get(CONFIG_VARIABLE, "").strip():
-        read_settings_file(Path(named))
-    return settings
+    if named := _named_file(settings):
+        read_settings_file(named)
+    return named if settings else None
 
 
 def check_pathfixer(pathfixer: object) -> str:

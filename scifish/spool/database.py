@@ -23,6 +23,7 @@ from typing import Any, TypeVar, cast
 
 from scifish.dataset.compose import Observed, Record
 from scifish.message import AnyMessage, Origin, bounded, encode
+from scifish.spool.disk import why_refused
 from scifish.spool.requests import REQUEST_SUFFIX
 
 log = logging.getLogger(__name__)
@@ -460,7 +461,9 @@ def orphans(directory: Path) -> list[Spool]:
         except PermissionError:
             log.debug("%s belongs to another account", path)
         except (OSError, sqlite3.OperationalError) as error:
-            log.error("the spool %s, left by another program, cannot be opened: %s", path, error)
+            log.error(
+                "the spool %s, left by another program, cannot be opened: %s", path, why_refused(error, directory)
+            )
         except (sqlite3.DatabaseError, ValueError) as error:
             aside = rename_damaged(path)
             log.error("the spool %s, left by another program, is damaged (%s): it is renamed to %s", path, error, aside)

@@ -8,9 +8,11 @@ import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, TypeVar
 
 from scifish.native import Empty, Future, SimpleQueue, run_restarting, threading
+from scifish.spool.disk import why_refused
 
 log = logging.getLogger(__name__)
 Result = TypeVar("Result")
@@ -44,7 +46,9 @@ class SpoolExecutor:
     or free space do not wait: otherwise a full disk would never become emptier.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, folder: Path | None = None) -> None:
+        """`folder` is that of the spool, to find out why its disk refuses a write."""
+        self._folder = folder
         self._queue: SimpleQueue[_Task | None] = SimpleQueue()
         self._refused: deque[_Task] = deque()
         self._last: Callable[[], object] = lambda: None
@@ -172,7 +176,7 @@ class SpoolExecutor:
             result = task.work()
         except (sqlite3.OperationalError, OSError) as error:
             if task.retry:
-                self._set_trouble(str(error))
+                self._set_trouble(why_refused(error, self._folder))
                 return False
             task.future.set_exception(error)
         except BaseException as error:

@@ -4,9 +4,29 @@ from __future__ import annotations
 
 import os
 import stat
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any, TypeVar
+
+from confluent_kafka import KafkaError, KafkaException
 
 from scifish.settings import Settings, SettingsError
+
+T = TypeVar("T")
+
+
+def make_client(kind: Callable[[dict[str, Any]], T], config: dict[str, Any], settings: Settings) -> T:
+    """A client of this kind, with the `producer_config` of the settings.
+
+    SettingsError, with the file and the property, if Kafka's client library refuses it.
+    """
+    try:
+        return kind(config)
+    except (KafkaException, TypeError, ValueError) as error:
+        said = error.args[0].str() if isinstance(error.args[0], KafkaError) else error
+        file = settings.kafka_config_file
+        where = f"KafkaConfigFile {file}" if file else f"KafkaBootstrapServers of {settings.where}"
+        raise SettingsError(f"Kafka's client cannot be made with {where}: {said}") from error
 
 
 def producer_config(settings: Settings) -> dict[str, str | int | bool]:

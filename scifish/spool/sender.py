@@ -14,8 +14,9 @@ from confluent_kafka import KafkaError, KafkaException, Producer
 from scifish.native import threading
 from scifish.settings import Settings, SettingsError
 from scifish.spool.database import OutboxMessage, Spool
+from scifish.spool.disk import QUOTA_USED_UP
 from scifish.spool.executor import SpoolExecutor
-from scifish.spool.kafka_config import producer_config
+from scifish.spool.kafka_config import make_client, producer_config
 from scifish.spool.refused_retries import MessageKey, RefusedRetries
 from scifish.spool.sent import SentLog, SentMessage
 
@@ -212,7 +213,7 @@ class Sender(threading.Thread):
         if self._producer is None or config != self._config or self._broken:
             self._drop_producer()
             self._broken = False
-            self._producer = Producer(config, error_cb=self._on_error, logger=log)
+            self._producer = make_client(Producer, {**config, "error_cb": self._on_error, "logger": log}, settings)
             self._config = config
             self.retry_refused()
         return self._producer
@@ -353,12 +354,18 @@ class Sender(threading.Thread):
         self._sent.keep(spool.path.parent, messages, settings.keep_sent_days, settings.spool_limit * 1_000_000)
 
     def _prune_sent(self) -> int:
-        """Also while nothing is sent: messages that wait need the room of those that Kafka has."""
+        """Also while nothing is sent: messages that wait need the room of those that Kafka has.
+
+        Of the disk the free space is known, but not what is left of a quota: then all of them give way.
+        """
         settings = self._settings()
         if settings is None:
             return 0
         for folder in {spool.path.parent for spool in self._spools}:
-            self._sent.prune_sometimes(folder, settings.keep_sent_days, settings.spool_limit * 1_000_000)
+            if self._executor.trouble == QUOTA_USED_UP:
+                self._sent.delete_all(folder)
+            else:
+                self._sent.prune_sometimes(folder, settings.keep_sent_days, settings.spool_limit * 1_000_000)
         return 0
 
     # ------------------------------------------------------- what Kafka refuses

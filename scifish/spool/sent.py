@@ -24,7 +24,7 @@ from pathlib import Path
 from confluent_kafka import KafkaError, KafkaException, Producer
 
 from scifish.settings import Settings
-from scifish.spool.kafka_config import producer_config
+from scifish.spool.kafka_config import make_client, producer_config
 
 log = logging.getLogger(__name__)
 
@@ -74,13 +74,19 @@ class SentLog:
         except (OSError, ValueError) as error:
             self.close()
             self._report(folder, error)
-            # Of the disk the free space is known, but not what is left of a quota: then all kept messages give way.
-            self._prune(folder, days, 0 if getattr(error, "errno", None) == errno.EDQUOT else limit)
+            if getattr(error, "errno", None) == errno.EDQUOT:
+                self.delete_all(folder)
+            else:
+                self._prune(folder, days, limit)
 
     def prune_sometimes(self, folder: Path, days: float, limit: int) -> None:
         """Delete what `prune` deletes, every `SENT_PRUNE_SECONDS`, and after each new file."""
         if time.monotonic() >= self._next_prune.get(folder, 0.0):
             self._prune(folder, days, limit)
+
+    def delete_all(self, folder: Path) -> None:
+        """Delete all that is kept: messages that have not been sent need the room."""
+        self._prune(folder, 0, 0)
 
     def close(self) -> None:
         file, self._file = self._file, None
@@ -94,6 +100,8 @@ class SentLog:
             prune(folder, days, limit)
         except OSError as error:
             self._report(folder, error)
+        if self._file is not None and os.fstat(self._file.fileno()).st_nlink == 0:
+            self.close()  # until then it has its room
 
     def _report(self, folder: Path, error: Exception) -> None:
         if not self._failed:
@@ -184,10 +192,10 @@ class Resent:
 def send_again(settings: Settings, messages: Iterable[SentMessage], timeout: float) -> Resent:
     """Send them to their topics, as they were, in at most `timeout` seconds.
 
-    Raises SettingsError, and KafkaException for a broken configuration.
+    Raises SettingsError.
     """
     done = Resent()
-    producer = Producer({**producer_config(settings), "batch.num.messages": 1})
+    producer = make_client(Producer, {**producer_config(settings), "batch.num.messages": 1}, settings)
     deadline = time.monotonic() + timeout
 
     def report(of: SentMessage, error: KafkaError | None, _: object) -> None:

@@ -11,7 +11,7 @@ from confluent_kafka.admin import AdminClient, ConfigResource, ResourceType
 
 from scifish.message import MAX_MESSAGE_BYTES
 from scifish.settings import Settings, SettingsError
-from scifish.spool.kafka_config import producer_config
+from scifish.spool.kafka_config import make_client, producer_config
 from scizoo.doctor.report import NOT_CHECKED, OK, WRONG, PartReport
 
 SECONDS_PER_DAY = 86_400.0
@@ -45,11 +45,10 @@ def kafka(settings: Settings | None, timeout: float) -> Sequence[PartReport]:
         return [PartReport("Kafka", WRONG, text, "Set it (in jive)."), PartReport("Topic", NOT_CHECKED, "see Kafka")]
     errors: list[str] = []
     try:
-        client = AdminClient(config | {"log_level": 0, "error_cb": lambda error: errors.append(error.str())})
-    except (KafkaException, TypeError, ValueError) as error:
-        text = f"Kafka's client library refuses the settings: {_text(error)}"
-        advice = f"Correct the file {settings.kafka_config_file}." if settings.kafka_config_file else ""
-        return [PartReport("Kafka", WRONG, text, advice), PartReport("Topic", NOT_CHECKED, "see Kafka")]
+        quiet = {"log_level": 0, "error_cb": lambda error: errors.append(error.str())}
+        client = make_client(AdminClient, config | quiet, settings)
+    except SettingsError as error:
+        return [_config_error(settings, error), PartReport("Topic", NOT_CHECKED, "see Kafka")]
     servers = str(config["bootstrap.servers"])
     try:
         # Of all topics: to name one can make Kafka create it.

@@ -61,7 +61,8 @@ class Known:
     def statuses(self) -> set[str]:
         """What the last message may say. A call that did not return may have been in time, or not."""
         if not self.ending:
-            return {"interrupted"}
+            # Where the user has ended a scan while it began, Sardana calls no recorder's end.
+            return {"interrupted", "stopped", "aborted"} if self.scan else {"interrupted"}
         found = {self.ending["status"]} if self.ended else {"interrupted", self.ending["status"]}
         # Of a scan whose aborted motors came before Sardana's own exception, Sardana says that it failed.
         return found | {"aborted"} if self.scan and self.ending["status"] == "failed" else found

@@ -18,7 +18,7 @@ PARTS = Path(__file__).parent / "sardana_parts"
 
 
 class System:
-    """All that records at a beamline, with the controllers and macros of PARTS beside the demo's."""
+    """All that records at a beamline, with the controllers, macros and recorders of PARTS beside the demo's."""
 
     def __init__(self, stack: Stack, kafka: Kafka) -> None:
         self.stack = stack
@@ -29,6 +29,7 @@ class System:
         stack.start_scidog(kafka.bootstrap)
         stack.controller_folders.append(str(PARTS / "controllers"))
         stack.macro_folders.append(str(PARTS / "macros"))
+        stack.recorder_folders.append(str(PARTS / "recorders"))
         self.sardana = Sardana(stack, "door/demo/2")
         self.said = self.sardana.said
         Session(self.door, print).prepare(stack.folder / "data")

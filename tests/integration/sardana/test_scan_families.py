@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import suppress
+from pathlib import Path
 
 import pytest
 import tango
@@ -12,6 +13,9 @@ from deploy.demo.door import MacroFailed
 from deploy.demo.stack import DOOR, MACROSERVER
 from deploy.demo.summary import expected_scans
 from scifish.message import Message, leaves
+from scifish.spool.database import SPOOL_SUFFIX
+from scifish.spool.inspection import summarise
+from scifish.tango_io.database import raw
 from tests.integration.sardana.recording import System
 from tests.servers.kafka import Kafka
 from tests.servers.tango_system import control_system
@@ -43,7 +47,9 @@ def system(tmp_path_factory: pytest.TempPathFactory, kafka: Kafka) -> Iterator[S
         ):
             found.door.run(*words)
         _set_unit(found, "motor/motctrl01/1/Position", "mm")
-        _set_unit(found, "expchan/peakctrl/1/Value", "A")
+        # In UTF-8, as jive writes them.
+        _set_unit(found, "motor/motctrl01/2/Position", raw("µm"))
+        _set_unit(found, "expchan/peakctrl/1/Value", raw("µA"))
         yield found
         found.close()
 
@@ -174,6 +180,25 @@ def test_a_scan_that_the_user_ends(system: System, words: tuple[str, ...], how: 
     assert results(ended)["ct01"]["points"]["value"] >= 1
 
 
+@pytest.mark.parametrize(("how", "status"), [("stop", "stopped"), ("abort", "aborted")])
+def test_a_scan_that_the_user_ends_while_it_begins(system: System, how: str, status: str) -> None:
+    """Sardana calls no recorder's end, and the next macro runs when the dataset is ended."""
+    spool = Path(system.stack.folder / "spool")
+    words = ("ascan", "mot01", "0", "0.71" if how == "stop" else "0.72", "3", "0.05")
+    system.door.run("senv", "DataRecorder", "['SciFishRecorder', 'EndlessStart']")
+    try:
+        system.door.start(*words)
+        assert eventually(lambda: any(summarise(path).recording for path in spool.glob(f"*{SPOOL_SUFFIX}")))
+        getattr(system.door, how)()
+        with suppress(MacroFailed):
+            system.door.wait()
+    finally:
+        system.door.run("senv", "DataRecorder", "['SciFishRecorder']")
+    assert system.scan("ascan", "mot01", "0", "1", "1", "0.05")["status"] == "completed"
+    ended = system.topic.wait_for(lambda m: m["type"] == "ended" and f" {words[3]} " in m["datasetName"])
+    assert (ended["status"], ended["numberOfPoints"]) == (status, 0)
+
+
 def test_a_scan_whose_motor_fails(system: System) -> None:
     with pytest.raises(MacroFailed):
         system.door.run("ascan", "failmot", "0", "1", "6", "0.05")
@@ -229,7 +254,7 @@ def test_the_results_have_units_and_the_position_of_the_maximum(peak: System) ->
     ended = peak.scan("ascan", "mot01", "0", "4", "4", "0.05")
     found = results(ended)["peak"]
     values = {name: (found[name]["value"], found[name]["unit"]) for name in ("min", "max", "mean", "points")}
-    assert values == {"min": (10, "A"), "max": (50, "A"), "mean": (22, "A"), "points": (5, "")}
+    assert values == {"min": (10, "µA"), "max": (50, "µA"), "mean": (22, "µA"), "points": (5, "")}
     first, last, at = found["first"]["value"], found["last"]["value"], found["position of max"]["mot01"]
     assert {first, last} <= {10, 20, 50}
     assert (at["value"] in range(5), at["unit"]) == (True, "mm")
@@ -238,8 +263,8 @@ def test_the_results_have_units_and_the_position_of_the_maximum(peak: System) ->
 def test_the_position_of_the_maximum_of_a_mesh_has_all_motors(peak: System) -> None:
     ended = peak.scan("mesh", "mot01", "0", "2", "2", "mot02", "5", "6", "1", "0.05")
     at = results(ended)["peak"]["position of max"]
-    assert at["mot01"]["value"] in (0, 1, 2)
-    assert at["mot02"]["value"] in (5, 6)
+    assert (at["mot01"]["value"] in (0, 1, 2), at["mot01"]["unit"]) == (True, "mm")
+    assert (at["mot02"]["value"] in (5, 6), at["mot02"]["unit"]) == (True, "µm")
 
 
 def test_detector_files_are_listed_once_each(image: System) -> None:

@@ -176,6 +176,22 @@ def test_one_that_hangs_costs_the_measurement_nothing_and_is_replaced(
     session.close()
 
 
+def test_one_whose_log_file_cannot_be_opened_sends_all_the_same(lab: Lab, caplog: pytest.LogCaptureFixture) -> None:
+    """As with a quota that is used up. What is sent makes room."""
+    session = lab.session()
+    first = companion(os.getpid())
+    (log,) = lab.spool.glob("*.log")
+    log.unlink()
+    log.mkdir()
+    os.kill(first, signal.SIGKILL)
+    dataset = session.begin({"datasetName": "sent"})
+    dataset.end("completed")
+    assert wait_for_last(lab.topic, dataset.uuid)["status"] == "completed"
+    assert f"what the companion process logs is not kept: [Errno 21] Is a directory: '{log}'" in caplog.text
+    log.rmdir()
+    session.close()
+
+
 def test_without_a_companion_a_program_says_so_and_the_next_one_sends(
     lab: Lab, monkeypatch: pytest.MonkeyPatch
 ) -> None:

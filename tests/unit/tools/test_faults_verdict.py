@@ -102,6 +102,14 @@ def test_a_killed_dataset_is_interrupted() -> None:
     assert counts(judge(begun(), WHOLE)) == (1, 0, 0)
 
 
+@pytest.mark.parametrize(
+    ("status", "lost"), [("interrupted", 0), ("stopped", 0), ("aborted", 0), ("failed", 1), ("completed", 1)]
+)
+def test_a_scan_without_an_end_was_killed_or_ended_by_the_user_while_it_began(status: str, lost: int) -> None:
+    entries: list[Entry] = [{**entry, "uuid": "a", "scan": True} for entry in begun()]
+    assert counts(judge(entries, [WHOLE[0], said("ended", 2, status=status)])) == (lost, 0, 0)
+
+
 def test_a_begin_that_did_not_return_may_be_there_once() -> None:
     starting = begun()[:1]
     killed = said("ended", 1, status="interrupted")

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import math
 import threading
+from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
+import pint
 import pytest
 
 from scifish.message import as_metadata, leaves
 from scifish.recording.sardana_options import RecorderOptions, options_from
 from scifish.recording.sardana_scan import SardanaScan
 from scifish.recording.scan_results import MAX_COUNTERS, MAX_PLOT_POINTS, Column, ScanResults
+from scifish.tango_io.database import raw
 from tests.waiting import eventually
 
 COUNTS = Column("tango://h:1/expchan/ctrl/1", "ct01", "counts")
@@ -213,6 +216,32 @@ def test_a_scan_in_the_words_of_a_dataset() -> None:
     plot = scan.plot()
     assert plot is not None
     assert (plot["title"], plot["x_label"]) == ("#7 mesh mot01 mot02", "mot01")
+
+
+@pytest.mark.parametrize("sent", [raw, str], ids=["UTF-8", "Latin-1"])
+def test_units_labels_and_texts_of_the_scan_arrive_as_they_were_written(sent: Callable[[str], str]) -> None:
+    """Sardana has them from Tango, as PyTango decodes them; it cannot parse a unit in UTF-8."""
+    position = SimpleNamespace(_units=pint.Unit(""), _pytango_attrinfoex=SimpleNamespace(unit=sent("µm")))
+    mirror = SimpleNamespace(getPositionObj=lambda: position)
+    found = environment(counters=["a/b/c/1", "a/b/c/2"], ref_moveables=["m"])
+    found["datadesc"] = [
+        column("m", label=sent("Höhe"), moveable=mirror),
+        column("a/b/c/1", label=sent("Röntgen"), data_units=sent("µA")),
+        column("a/b/c/2", data_units="No unit"),
+    ]
+    found["preScanSnapShot"] = [column("a/b/c/3", label=sent("Spalt für A"), pre_scan_value=sent("25 °C"))]
+    scan = SardanaScan(found, RecorderOptions())
+    scan.point({"m": 1.0, "a/b/c/1": 2.0, "a/b/c/2": 3.0})
+    said = scan.fields()
+    counter = said["scientificMetadata"]["Scan results"]["Röntgen"]
+    assert counter["max"] == {"value": 2.0, "unit": "µA"}
+    assert counter["position of max"] == {"Höhe": {"value": 1.0, "unit": "µm"}}
+    assert said["scientificMetadata"]["Scan results"]["a/b/c/2"]["max"] == {"value": 3.0, "unit": ""}
+    assert said["scientificMetadata"]["Sardana snapshot"]["Spalt für A"]["value"] == "25 °C"
+    assert (said["environment"]["motors"], said["environment"]["detectors"]) == (["Höhe"], ["Röntgen", "a/b/c/2"])
+    plot = scan.plot()
+    assert plot is not None
+    assert plot["x_label"] == "Höhe (µm)"
 
 
 def test_a_scan_in_time_goes_along_its_time() -> None:

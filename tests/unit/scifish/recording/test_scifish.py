@@ -6,10 +6,12 @@ How a session handles its commands is tested with the real one, in tests/integra
 from __future__ import annotations
 
 import datetime as dt
+import functools
 import gc
 import itertools
 import json
 import math
+import pickle
 import threading
 import time
 from collections import OrderedDict, deque
@@ -133,8 +135,10 @@ def values(message: Message) -> dict[str, Any]:
 class Recorder:
     """A recorder as those of contrast: one SciFish for each scan, which gets what the scan's header has."""
 
+    SciFish: Callable[[], SciFish] = SciFish
+
     def header(self, scannr: int, description: str, snapshot: dict[str, Any]) -> None:
-        self.entry = SciFish()
+        self.entry = self.SciFish()
         self.entry.start_scan()
         self.entry.scicat_data.datasetName = scannr
         self.entry.scicat_data.sampleId = scannr
@@ -178,6 +182,25 @@ def test_contrast_as_it_is_now(session: Noting) -> None:
     assert second["environment"]["title"] == "npointflyscan samx -5 5 10 ptycho=True"
     assert second["environment"]["detectors"] == ["alba", "eiger", "samx"]
     assert values(second) == {**snapshot, "samx": 0.5, "ptycho": True}
+
+
+def test_contrasts_class_is_given_a_pathfixer_by_its_script(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in the how-to. Its process is begun by pickling the recorder, and makes a SciFish for each scan."""
+    asked: list[str] = []
+    noting = Noting()
+
+    def session(settings: Any, program: str, pathfixer: str) -> Noting:
+        asked.append(pathfixer)
+        return noting
+
+    monkeypatch.setattr(scifish_module, "recording_session", session)
+    recorder = Recorder()
+    recorder.SciFish = functools.partial(SciFish, pathfixer="B303A-E02/CTL/SDM-01")
+    spawned = pickle.loads(pickle.dumps(recorder))
+    spawned.header(17, "ascan x 0 1", {})
+    spawned.footer()
+    assert set(asked) == {"B303A-E02/CTL/SDM-01"}
+    assert noting.last["datasetName"] == "17"
 
 
 def test_contrast_as_it_was_at_first(session: Noting, caplog: pytest.LogCaptureFixture) -> None:

@@ -12,6 +12,7 @@ from scifish import settings as settings_module
 from scifish.cli import main
 from scifish.settings import Settings, SettingsError, paths, settings_from_properties, sources
 from scifish.settings.sources import (
+    CONFIG_VARIABLE,
     FixedSettings,
     TangoSettings,
     check_pathfixer,
@@ -471,10 +472,18 @@ def test_a_device_as_settings_says_what_to_do_instead(tmp_path: Path, monkeypatc
         check_settings(name)
     assert f"SciFish(pathfixer={name!r})" in str(caught.value)
     assert f"SCIDOG_DEVICE={name}" in str(caught.value)
+    monkeypatch.setenv(CONFIG_VARIABLE, name)
+    for look in (check_settings, settings_source):  # the latter is what the commands call
+        with pytest.raises(SettingsError, match=f"SCIFISH_CONFIG={name}: there is no such file, .* a device") as caught:
+            look(None)
+        assert f"SciFish(pathfixer={name!r})" in str(caught.value)
     (tmp_path / "b303a-e02" / "ctl").mkdir(parents=True)
     (tmp_path / name).write_text("Beamline: lab\nKafkaBootstrapServers: kafka:9092\n")
     monkeypatch.chdir(tmp_path)
     assert check_settings(name) == tmp_path / name
+    found = settings_source().known()
+    assert found is not None
+    assert found.file == str(tmp_path / name)
 
 
 def test_a_pathfixer_that_a_program_names_is_used_in_the_companion_too() -> None:

@@ -27,7 +27,7 @@ class Lab:
         file.write_text("\n".join(config))
         file.chmod(0o600)
         self.settings = Settings(topic="t", kafka_config_file=str(file))
-        self.executor = SpoolExecutor()
+        self.executor = SpoolExecutor(folder / "spools")
         (folder / "spools").mkdir()
         self.spool = Spool(folder / "spools" / "a.spool", message()["origin"])
         self.sender = Sender(self.executor, lambda: self.settings, self.spool)
@@ -51,6 +51,32 @@ def mock_broker(tmp_path: Path) -> Iterator[Lab]:
     lab = Lab(tmp_path, "test.mock.num.brokers=1", "message.max.bytes=4000")
     yield lab
     lab.close()
+
+
+@pytest.mark.parametrize(
+    ("line", "says"),
+    [
+        ("sasl.passwrod=s3cret", 'No such configuration property: "sasl.passwrod"'),
+        ("security.protocol=tls", 'Invalid value "tls" for configuration property "security.protocol"'),
+        ("acks=1", "`acks` must be set to `all`"),
+        ("stats_cb=s3cret", "expected stats_cb property as a callable function"),
+    ],
+)
+def test_what_kafkas_library_does_not_take_is_a_trouble_that_names_file_and_property(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, line: str, says: str
+) -> None:
+    lab = Lab(tmp_path, line)
+    lab.put(message())
+    lab.sender.start()
+    assert eventually(lambda: says in lab.sender.trouble)
+    assert lab.sender.trouble.startswith(
+        f"Kafka's client cannot be made with KafkaConfigFile {tmp_path}/kafka.properties"
+    )
+    lab.sender.stop(PATIENCE)
+    assert lab.counts() == (1, 0)
+    lab.close()
+    assert "Traceback" not in caplog.text
+    assert "s3cret" not in caplog.text + lab.sender.trouble
 
 
 def test_a_message_that_librdkafka_refuses_at_once_is_moved_aside(mock_broker: Lab) -> None:

@@ -6,6 +6,7 @@ import contextlib
 import errno
 import json
 import os
+import re
 import resource
 import stat
 import time
@@ -144,6 +145,14 @@ def test_a_quota_that_is_full_deletes_all_that_is_kept(tmp_path: Path, monkeypat
     assert not list(tmp_path.iterdir())
 
 
+def test_what_is_deleted_takes_no_room_any_more(tmp_path: Path) -> None:
+    log = SentLog()
+    log.keep(tmp_path, messages(3), WEEK, MEGABYTE)
+    log.delete_all(tmp_path)
+    links = [os.readlink(entry.path) for entry in os.scandir("/proc/self/fd") if os.path.islink(entry.path)]
+    assert not [link for link in links if link.startswith(str(tmp_path))]
+
+
 def test_a_file_that_another_companion_has_deleted_is_followed_by_a_new_one(tmp_path: Path) -> None:
     log = SentLog()
     log.keep(tmp_path, messages(3), WEEK, MEGABYTE)
@@ -198,3 +207,28 @@ def test_resend_sends_the_files_that_it_can_read_by_one_producer(
     assert f"{spools / '1.sent'}: cannot be read: Is a directory" in text
     assert "2.sent" not in text
     assert len(producers) == 1
+
+
+@pytest.mark.parametrize("line", ["sasl.passwrod=s3cret", "linger.ms=soon"])
+def test_resend_with_a_configuration_that_kafkas_library_does_not_take_names_file_and_property(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, line: str
+) -> None:
+    spools = tmp_path / "spools"
+    spools.mkdir()
+    log = SentLog()
+    log.keep(spools, messages(3, time.time()), WEEK, MEGABYTE)
+    log.close()
+    settings = settings_of(tmp_path, line)
+    config = {"Beamline": "lab", "Topic": "t", "KafkaConfigFile": settings.kafka_config_file}
+    (tmp_path / "scifish.yaml").write_text(json.dumps(config))
+    monkeypatch.setenv("SCIFISH_CONFIG", str(tmp_path / "scifish.yaml"))
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    assert main(["--spool", str(spools), "resend", "--since", "1h"]) == 1
+    text = capsys.readouterr().out
+    assert (
+        f"3 messages that were sent before are left: Kafka's client cannot be made with KafkaConfigFile {tmp_path}"
+        in text
+    )
+    assert re.search(r'configuration property:? "(sasl.passwrod|queue.buffering.max.ms)"', text)
+    assert "3 messages are left" in text
+    assert "s3cret" not in text

@@ -23,6 +23,7 @@ from tests.unit.ingest.scicow.pipeline.scripted_consumer import (
     LONG,
     TOPIC,
     FakeInspector,
+    FakeKafka,
     FakeMessage,
     at,
     counts,
@@ -795,3 +796,71 @@ def test_a_client_that_is_refused_leaves_no_inspector(cow, monkeypatch):
     with pytest.raises(SciCowSettingsError):
         cow._connect()
     assert [each.closed for each in made] == [True]
+
+
+@pytest.fixture
+def clients(cow, monkeypatch):
+    """All that SciCow makes; they share the script, and Kafka has a message of partition 0 for each."""
+    made = [cow.kafka]
+    cow.kafka.high[0] = 1
+
+    def make_client(config):
+        client = FakeKafka(config)
+        client.script, client.done = cow.kafka.script, cow.stop
+        client.high[0] = 1
+        made.append(client)
+        return client
+
+    monkeypatch.setattr(consumer, "Consumer", make_client)
+    monkeypatch.setattr(consumer, "CONFIG_FILE_CHECK_SECONDS", 0.0)
+    return made
+
+
+NOT_DELIVERED = "it has messages of scifish-cosaxs[0] and does not deliver them"
+
+
+def passes(clients, number):
+    """A step that is true when the newest client has been polled so often, and was not replaced meanwhile."""
+    polls = []
+
+    def step():
+        polls.append(clients[-1])
+        return polls[-number:] == [clients[-1]] * number
+
+    return step
+
+
+@pytest.mark.parametrize("cause", ["undelivered", "fatal"])
+def test_it_connects_anew_where_kafka_delivers_nothing_and_after_an_error_that_is_final(
+    cow, clients, monkeypatch, caplog, cause
+):
+    caplog.set_level(logging.INFO)
+    monkeypatch.setattr(consumer, "UNDELIVERED_SECONDS", 0.0 if cause == "undelivered" else LONG)
+
+    def fails():
+        if cause == "fatal":
+            clients[0].config["error_cb"](KafkaError(KafkaError._FATAL, "fenced", fatal=True))
+        return True
+
+    def replaced():
+        if len(clients) == 2:  # and the second one is in order
+            monkeypatch.setattr(consumer, "UNDELIVERED_SECONDS", LONG)
+        return len(clients) == 2
+
+    given = message()
+    run(cow, fails, replaced, lambda: clients[0].closed, at(0, given), passes(clients, 10))
+    assert (NOT_DELIVERED in caplog.text) == (cause == "undelivered")
+    assert caplog.text.count("reconnecting to Kafka") == 1
+    assert [each["uuid"] for each in cow.ingestor.done] == [given["uuid"]]
+    assert clients[1].committed == {0: 1}
+    assert cow.progress.kafka == ""
+
+
+def test_a_message_that_is_not_delivered_by_new_clients_either_is_said_and_they_come_to_an_end(
+    cow, clients, monkeypatch
+):
+    monkeypatch.setattr(consumer, "UNDELIVERED_SECONDS", 0.0)
+    run(cow, lambda: len(clients) == 1 + consumer.MAX_RECONNECTIONS, passes(clients, 50), stop)
+    assert len(clients) == 1 + consumer.MAX_RECONNECTIONS
+    assert NOT_DELIVERED in cow.progress.kafka
+    assert eventually(lambda: all(each.closed for each in clients))
