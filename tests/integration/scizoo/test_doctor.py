@@ -206,7 +206,7 @@ def broken(beamline: Beamline, what: str) -> Iterator[None]:
         (
             "consumers",
             "Path consumers",
-            ["nobody is given", f"{{device: {MACROSERVER}, environment: ScanDir}}"],
+            ["no device gets the path", f"{{device: {MACROSERVER}, environment: ScanDir}}"],
         ),
         pytest.param(
             "consumer", "Path consumers", ["b311a-o/opt/mono-01, NoSuchAttribute: refused"], marks=pytest.mark.long
