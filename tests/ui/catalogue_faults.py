@@ -12,7 +12,6 @@ import requests
 
 from ingest.scicat import SciCat
 from tests.servers.catalogue import Catalogue
-from tests.ui.accounts import INGESTOR
 from tests.waiting import PATIENCE
 
 
@@ -26,7 +25,8 @@ def need_faults(catalogue: Catalogue) -> None:
 def failing(catalogue: Catalogue, *rules: dict[str, Any]) -> Iterator[None]:
     """Within this context, the catalogue has these faults (docs/reference/embedded-faults.md). May skip."""
     need_faults(catalogue)
-    scicat = SciCat(catalogue.url, INGESTOR.username, INGESTOR.password, timeout=PATIENCE)
+    account = catalogue.ingestor
+    scicat = SciCat(catalogue.url, account.username, account.password, timeout=PATIENCE)
     scicat.login()
     url, headers = f"{catalogue.url}/embedded/faults", {"Authorization": f"Bearer {scicat.token}"}
     requests.put(url, json.dumps(rules), headers=headers, timeout=PATIENCE).raise_for_status()

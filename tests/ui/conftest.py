@@ -103,7 +103,8 @@ def scicat(catalogue: Catalogue) -> SciCat:
 
 def client(catalogue: Catalogue) -> SciCat:
     """A client with time-outs for a busy machine."""
-    return SciCat(catalogue.url, INGESTOR.username, INGESTOR.password, timeout=PATIENCE)
+    account = catalogue.ingestor  # a test may have a catalogue of its own
+    return SciCat(catalogue.url, account.username, account.password, timeout=PATIENCE)
 
 
 _proposals = itertools.count(1)

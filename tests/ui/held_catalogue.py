@@ -12,7 +12,6 @@ from pytestqt.qtbot import QtBot
 from ingest.scicat import SciCat
 from taurus_widgets.qt.calls import THREADS, Calls
 from tests.servers.catalogue import Catalogue
-from tests.ui.accounts import INGESTOR
 from tests.waiting import PATIENCE
 
 
@@ -20,7 +19,8 @@ class Held(SciCat):
     """While held, no call for which `which(method, path)` is true reaches the server or returns."""
 
     def __init__(self, catalogue: Catalogue) -> None:
-        super().__init__(catalogue.url, INGESTOR.username, INGESTOR.password, timeout=PATIENCE)
+        account = catalogue.ingestor
+        super().__init__(catalogue.url, account.username, account.password, timeout=PATIENCE)
         self._changed = threading.Condition()
         self._which: Callable[[str, str], bool] | None = None
         self.waiting = 0

@@ -40,7 +40,7 @@ from taurus_widgets.scanlog.editing.edits import EditQueue
 from taurus_widgets.scanlog.data.state_folder import stateFolder
 application = Qt.QCoreApplication([])
 edits = EditQueue(stateFolder() / "outbox")
-silent = SciCat(sys.argv[1], "ingestor", "unknown", timeout=0.001)  # it never gets an answer
+silent = SciCat(sys.argv[1], sys.argv[3], "unknown", timeout=0.001)  # it never gets an answer
 edits.setAccount(silent)
 edits.change(json.loads(sys.argv[2]), "comment", "before it was killed", "as it was")
 edits.unsent[0].kept.wait()
@@ -214,7 +214,7 @@ class TestAway:
     def test_an_edit_survives_a_killed_process(
         self, qtbot: QtBot, scanLog: ScanLog, scicat: SciCat, made: Json, state_home: Path
     ) -> None:
-        script = [sys.executable, "-c", KILLED, scicat.base_url, json.dumps(made)]
+        script = [sys.executable, "-c", KILLED, scicat.base_url, json.dumps(made), INGESTOR.username]
         with subprocess.Popen(script, stdout=subprocess.PIPE, text=True) as process:
             assert process.stdout is not None
             assert process.stdout.readline() == "kept\n"
@@ -290,7 +290,7 @@ class TestTwoPeople:
     ) -> None:
         qtbot.keyClick(conflict, Qt.Qt.Key_Escape)
         notice = editing(scanLog).notice
-        assert "ingestor has changed it as well" in notice.label.text()
+        assert f"{INGESTOR.username} has changed it as well" in notice.label.text()
         assert len(outbox(state_home)) == 1
         qtbot.mouseClick(notice.button, Qt.Qt.LeftButton)
         again = editing(scanLog).conflict

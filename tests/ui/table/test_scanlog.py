@@ -21,7 +21,6 @@ from taurus_widgets.scanlog import ScanLog
 from taurus_widgets.scanlog.details import pane
 from tests.builders.scicat_datasets import Json, scan, scan_group
 from tests.servers.catalogue import Catalogue, start_catalogue
-from tests.ui.accounts import INGESTOR
 from tests.waiting import PATIENCE
 
 Shown = Callable[[int], None]
@@ -360,7 +359,7 @@ class TestTrouble:
         self, qtbot: QtBot, scanLog: ScanLog, own: tuple[Processes, Catalogue], tmp_path: Path, shown: Shown
     ) -> None:
         processes, catalogue = own
-        scicat = Trying(catalogue.url, INGESTOR.username, INGESTOR.password, timeout=PATIENCE)
+        scicat = Trying(catalogue.url, catalogue.ingestor.username, catalogue.ingestor.password, timeout=PATIENCE)
         fill(scicat, "20250001", 2)
         scanLog.setCatalogue(scicat)
         shown(2)
@@ -386,7 +385,7 @@ class TestTrouble:
         qtbot.waitUntil(lambda: "does not answer" in scanLog.statusBar.connection.text())
 
     def test_a_wrong_password_is_reported(self, qtbot: QtBot, scanLog: ScanLog, catalogue: Catalogue) -> None:
-        scanLog.setCatalogue(SciCat(catalogue.url, INGESTOR.username, "wrong"))
+        scanLog.setCatalogue(SciCat(catalogue.url, catalogue.ingestor.username, "wrong"))
         qtbot.waitUntil(lambda: "refuses this user" in scanLog.statusBar.connection.text())
 
     def test_stop_does_not_wait_for_a_server_that_does_not_answer(self, scanLog: ScanLog) -> None:
