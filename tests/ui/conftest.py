@@ -132,6 +132,13 @@ def state_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture(autouse=True)
+def environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The variables that name the given SciCat also name the one that a window logs in to by itself."""
+    for name in ("URL", "USERNAME", "PASSWORD"):
+        monkeypatch.delenv(f"SCIZOO_SCICAT_{name}", raising=False)
+
+
+@pytest.fixture(autouse=True)
 def qt_settings(tmp_path: Path) -> Iterator[None]:
     """Qt's own settings as well."""
     Qt.QSettings.setPath(Qt.QSettings.NativeFormat, Qt.QSettings.UserScope, str(tmp_path / "settings"))
