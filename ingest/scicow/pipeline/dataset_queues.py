@@ -40,7 +40,8 @@ class DatasetQueues:
         self._clock = clock
         self._changed = threading.Condition()
         self._queues: dict[str, DatasetQueue] = {}
-        self._new: deque[DatasetQueue] = deque()
+        self._new: list[tuple[int, int, DatasetQueue]] = []
+        """First the one whose message was received first, as an offset can be committed when all before it are done."""
         self._due: deque[DatasetQueue] = deque()
         self._waiting: list[tuple[float, int, DatasetQueue]] = []
         self._serial = itertools.count()
@@ -157,7 +158,7 @@ class DatasetQueues:
         queue = self._queues.get(message.dataset)
         if queue is None:
             queue = self._queues[message.dataset] = DatasetQueue()
-            self._new.append(queue)
+            self._push_new(message, queue)
         elif queue.dataset_missing and message.creates and queue.retry_at is not None:
             queue.retry_at = None
             self._due.append(queue)
@@ -181,12 +182,21 @@ class DatasetQueues:
                 queue.retry_at = None
                 self._due.append(queue)
         # While held, a dataset that has not failed yet is the better probe: one that has may be at fault itself.
-        for ready in (self._new, self._due) if self._backoff.reason else (self._due, self._new):
-            while ready:
-                queue = ready.popleft()
-                if queue.messages:
-                    return queue
+        order = (self._pop_new, self._pop_due) if self._backoff.reason else (self._pop_due, self._pop_new)
+        for pop in order:
+            while (found := pop()) is not None:
+                if found.messages:
+                    return found
         return None
+
+    def _pop_new(self) -> DatasetQueue | None:
+        return heapq.heappop(self._new)[2] if self._new else None
+
+    def _pop_due(self) -> DatasetQueue | None:
+        return self._due.popleft() if self._due else None
+
+    def _push_new(self, first: ReceivedMessage, queue: DatasetQueue) -> None:
+        heapq.heappush(self._new, (first.serial, next(self._serial), queue))
 
     def _returned(self, message: ReceivedMessage) -> DatasetQueue:
         queue = self._queues[message.dataset]
@@ -196,7 +206,7 @@ class DatasetQueues:
 
     def _proceed(self, dataset: str, queue: DatasetQueue) -> None:
         if queue.messages:
-            self._new.append(queue)
+            self._push_new(queue.messages[0], queue)
         else:
             del self._queues[dataset]
         self._changed.notify_all()

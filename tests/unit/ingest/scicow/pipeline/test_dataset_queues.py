@@ -230,6 +230,18 @@ def test_how_long_nothing_is_delivered_does_not_depend_on_the_date(monkeypatch):
     assert one.oldest_timestamp > now + 90_000
 
 
+def test_what_was_received_first_is_done_first():
+    """So that little is done beyond an offset that can be committed when partitions move."""
+    queues = DatasetQueues(Backoff())
+    one = AssignedPartition("t", 0)
+    received = [item(one, offset, UUIDS[number]) for offset, number in enumerate([0, 1, 0, 2, 1, 0])]
+    for each in received:
+        queues.put(each)
+    for each in received:
+        assert queues.take() is each
+        queues.done(each)
+
+
 def test_what_is_dropped_can_be_taken_back_in_its_order():
     queues = DatasetQueues(Backoff())
     one = AssignedPartition("t", 0)
