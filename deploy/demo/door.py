@@ -85,6 +85,11 @@ class Door:
         self.start(*words)
         self.wait(timeout)
 
+    @property
+    def errors(self) -> list[str]:
+        """The errors that the last macro has reported."""
+        return list(self._errors)
+
     def stop(self) -> None:
         """Ctrl-C, once."""
         self.proxy.command_inout("StopMacro")

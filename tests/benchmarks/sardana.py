@@ -11,6 +11,7 @@ import tango
 from taurus.core.util.codecs import CodecFactory
 
 from deploy.demo.door import Door
+from deploy.demo.session import make_elements
 from deploy.demo.stack import DOOR, MACROSERVER, SCIDOG, Stack
 from tests.benchmarks.figures import NotMeasured
 
@@ -26,7 +27,7 @@ class Scans:
         self._complaints: list[str] = []
         self.door = Door(stack.name(DOOR), self._hear)
         self._macroserver = tango.DeviceProxy(stack.name(MACROSERVER))
-        self.door.run("sar_demo")
+        make_elements(self.door)
 
     def use_recorder(self, name: str = "", prescan: Sequence[tuple[str, str]] = ()) -> None:
         """DataRecorder and PreScanSnapshot in Sardana's environment, as a GUI sets them."""

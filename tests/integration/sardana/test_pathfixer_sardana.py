@@ -16,6 +16,7 @@ import tango
 from tango import DevState
 
 from deploy.demo.door import Door, MacroFailed
+from deploy.demo.session import make_elements
 from deploy.demo.stack import DOOR, MACROSERVER, PATHFIXER, Stack
 from tango_servers.pathfixer import sardana_environment
 from tango_servers.pathfixer.running_scans import DOOR_ANSWER_SECONDS
@@ -42,7 +43,7 @@ class System:
         stack.start_server("PathFixer/demo", {PATHFIXER: ("PathFixer", {"Beamline": ["cosaxs"]})}, command)
         stack.start_scidog("127.0.0.1:9")  # no Kafka: the macros only want to know the PathFixer's name
         self.sardana = Sardana(stack, SECOND_DOOR)
-        self.door.run("sar_demo")
+        make_elements(self.door)
         for name, value in {"ActiveMntGrp": "mntgrp01", "ScanFile": "x.dat", "ScanDir": str(stack.folder)}.items():
             self.door.run("senv", name, value)
 
