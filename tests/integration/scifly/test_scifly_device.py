@@ -302,6 +302,7 @@ class Writer(threading.Thread):
             self.written.append(path)
 
 
+@pytest.mark.long
 def test_killed_in_a_burst_while_kafka_is_away_and_the_path_changes(system: System) -> None:
     """Each measurement is exactly one dataset, of the proposal under which it was started."""
     chance = random.Random(7)

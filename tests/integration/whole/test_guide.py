@@ -99,6 +99,7 @@ def reader(tmp_path: Path, kafka: Kafka) -> Iterator[Reader]:
         yield Reader(stack, names)
 
 
+@pytest.mark.long
 def test_the_guide(reader: Reader, kafka: Kafka, tmp_path: Path) -> None:
     stack = reader.stack
 
