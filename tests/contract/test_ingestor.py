@@ -106,7 +106,7 @@ def test_what_somebody_writes_in_between_stays(ingestor: Ingestor, client: SciCa
 
 
 def test_a_block_that_is_there_twice_goes_and_the_totals_are_right(
-    ingestor: Ingestor, client: SciCat, api: Api, monkeypatch: Any
+    ingestor: Ingestor, client: SciCat, api: Api, monkeypatch: Any, may_delete: None
 ) -> None:
     given, add = message("snapshot"), client.add_files
 
