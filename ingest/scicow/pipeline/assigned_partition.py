@@ -39,6 +39,8 @@ class AssignedPartition:
         """The partition of the topic of this name that was deleted, as long as something of it is not done."""
         self.problem = ""
         """Why it cannot be read or nothing is known of it, "" if nothing is wrong."""
+        self.is_missing = False
+        """Whether Kafka has no such partition, as of its last answer."""
         self.known_at = time.monotonic()
         """When Kafka gave the last facts about it, or when it was assigned."""
         self._lock = threading.Lock()

@@ -58,7 +58,8 @@ STANDSTILL_SECONDS = 30.0
 UNDELIVERED_SECONDS = 60.0
 """Without a message of a partition that has some in Kafka; then SciCow reconnects.
 
-librdkafka (2.16) may read nothing more of a topic that was deleted and created again while a broker restarted.
+librdkafka (2.16) may read nothing more of a topic that was deleted and created again while a broker restarted. It may
+also keep a partition that such a topic no longer has: then SciCow reconnects after STANDSTILL_SECONDS.
 """
 
 MAX_RECONNECTIONS = 3
@@ -270,20 +271,21 @@ class SciCowConsumer:
         reason = self._starts.error
         if not reason and self._kafka_error and now - self._unassigned_since > STANDSTILL_SECONDS:
             reason = self._kafka_error
-        if not reason:
-            reason = next(
-                (
-                    f"{each} cannot be read: {each.problem or 'Kafka does not say where it begins'}"
-                    for each in self._partitions.values()
-                    if (each.problem or not each.started) and now - each.known_at > STANDSTILL_SECONDS
-                ),
-                "",
-            )
+        unknown = [
+            each
+            for each in self._partitions.values()
+            if (each.problem or not each.started) and now - each.known_at > STANDSTILL_SECONDS
+        ]
         undelivered = [each for each in self._partitions.values() if each.undelivered_seconds() > UNDELIVERED_SECONDS]
-        place, client = None, self._kafka
-        if undelivered and not reason:
+        stuck = [each for each in unknown if each.is_missing]
+        if unknown and not reason:
+            reason = f"{unknown[0]} cannot be read: {unknown[0].problem or 'Kafka does not say where it begins'}"
+        elif undelivered and not reason:
             reason = f"it has messages of {undelivered[0]} and does not deliver them"
-            place = (undelivered[0].topic, undelivered[0].number, undelivered[0].next_offset)
+            stuck = undelivered
+        place, client = None, self._kafka
+        if stuck:
+            place = (stuck[0].topic, stuck[0].number, stuck[0].next_offset)
             # Where it does not help, there may be no message: offsets at the end of a topic can be those of none.
             self._broken |= self._reconnections[place] < MAX_RECONNECTIONS
         if (reason or self._broken) and now >= self._next_config_check:

@@ -144,6 +144,7 @@ class PartitionStarts:
             if self._partitions.get(key) is not partition:
                 continue  # the answer is about what it was before
             facts = answer.get(key)
+            partition.is_missing = facts is None
             if not isinstance(facts, PartitionFacts):
                 partition.problem = str(facts) if facts else "Kafka has no such partition"
                 continue

@@ -277,7 +277,10 @@ def test_a_topic_that_is_made_again_is_read_from_its_beginning(site: Site) -> No
         assert eventually(lambda tries=tries: site.count() == 60 * (tries + 1))  # type: ignore[misc]
     assert eventually(lambda: "Dead letters" in site.status())  # what SciCow has not seen of it is not known
     assert "the topic was deleted and created again" in site.ran("dead-letters", "list").stdout
-    assert eventually(lambda: site.ran("dead-letters", "drop", "--all", "--yes").returncode == 0 and not site.status())
+    # librdkafka may keep a partition that the topic no longer has, until SciCow reconnects.
+    assert eventually(
+        lambda: site.ran("dead-letters", "drop", "--all", "--yes").returncode == 0 and not site.status(), 3 * PATIENCE
+    )
 
 
 def make_again_with_messages_read(site: Site, folder: Path, port: int) -> Process:

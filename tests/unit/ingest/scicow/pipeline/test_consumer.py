@@ -856,6 +856,19 @@ def test_it_connects_anew_where_kafka_delivers_nothing_and_after_an_error_that_i
     assert cow.progress.kafka == ""
 
 
+def test_it_reconnects_where_a_topic_created_again_lacks_a_partition_that_it_has(cow, clients, monkeypatch, caplog):
+    caplog.set_level(logging.INFO)
+    monkeypatch.setattr(consumer, "STANDSTILL_SECONDS", 0.0)
+    monkeypatch.setattr(FakeKafka, "partitions", 1)
+    clients[0].partitions = 2
+    cow._inspector.facts[TOPIC, 1] = None
+    given = message()
+    run(cow, lambda: len(clients) == 2, lambda: clients[0].closed, at(0, given), passes(clients, 10))
+    assert caplog.text.count("reconnecting to Kafka") == 1
+    assert [each["uuid"] for each in cow.ingestor.done] == [given["uuid"]]
+    assert cow.progress.kafka == ""
+
+
 def test_a_message_that_is_not_delivered_by_new_clients_either_is_said_and_they_come_to_an_end(
     cow, clients, monkeypatch
 ):
