@@ -6,10 +6,12 @@ from typing import Any
 
 from sardana.macroserver.macro import Optional, Type, macro
 
+from scifish.attributes.configuration import unit_of
 from scifish.dataset.files import path_of
 from scifish.recording.scan_results import group_name
 from scifish.recording.session import recording_session
 from scifish.recording.spock import remember_snapshot, variable
+from scifish.tango_io.database import text
 
 __all__ = ["scict"]
 
@@ -49,9 +51,9 @@ def _counted(counting: Any) -> tuple[dict[str, dict[str, Any]], dict[str, str]]:
     counters: dict[str, dict[str, Any]] = {}
     files: dict[str, str] = {}
     for channel in element.getChannelsEnabledInfo():
-        value = values.get(channel.full_name)
+        value, label = values.get(channel.full_name), text(channel.label)
         if getattr(channel, "value_ref_enabled", False):
-            files[channel.label] = path_of(value) if isinstance(value, str) else ""
+            files[label] = path_of(value) if isinstance(value, str) else ""
         else:
-            counters[channel.label] = {"value": value, "unit": channel.unit or "", "source": channel.full_name}
+            counters[label] = {"value": value, "unit": unit_of(channel.unit or ""), "source": channel.full_name}
     return counters, files

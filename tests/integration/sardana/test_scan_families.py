@@ -332,7 +332,7 @@ def test_a_count_is_recorded_where_the_user_asks_for_it(peak: System) -> None:
     snapshot = peak.topic.wait_for(lambda m: m["type"] == "snapshot" and m.get("datasetName") == "ct 0.1 mntgrp_peak")
     assert snapshot["status"] == "completed"
     counters = snapshot["scientificMetadata"]["Counters"]
-    assert (counters["ct01"]["value"], counters["peak"]["unit"]) == (pytest.approx(0.1), "A")
+    assert (counters["ct01"]["value"], counters["peak"]["unit"]) == (pytest.approx(0.1), "µA")
     assert counters["peak"]["value"] in (10, 20, 50)
     assert counters["peak"]["source"].endswith("expchan/peakctrl/1")
     assert len(list(leaves(snapshot["scientificMetadata"]))) == 37
