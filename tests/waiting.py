@@ -5,8 +5,11 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-PATIENCE = 60.0
-"""Seconds. What a busy machine makes slow is not wrong, and a bound that is not reached costs nothing."""
+PATIENCE = 180.0
+"""Seconds. What a busy machine makes slow is not wrong, and a bound that is not reached costs nothing.
+
+A companion has the lowest priority: beside programs that keep all cores busy, its start alone may take a minute.
+"""
 
 
 def eventually(condition: Callable[[], object], timeout: float = PATIENCE) -> bool:

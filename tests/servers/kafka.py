@@ -28,6 +28,7 @@ from confluent_kafka.admin import (
 
 from deploy.demo.processes import Process, ProcessError, Processes
 from tests.paths import ROOT
+from tests.waiting import PATIENCE
 
 KAFKA_VERSION = "4.1.2"
 LOG4J_VERSION = "2.25.3"  # the one that this Kafka has
@@ -152,7 +153,7 @@ class KafkaServer:
 
     def _run_tool(self, *args: str) -> None:
         argv = [*self._java, "kafka.tools.StorageTool", *args]
-        done = subprocess.run(argv, capture_output=True, text=True, timeout=60)
+        done = subprocess.run(argv, capture_output=True, text=True, timeout=PATIENCE)
         if done.returncode:
             raise RuntimeError(f"Kafka's storage could not be formatted: {done.stdout}{done.stderr}")
 

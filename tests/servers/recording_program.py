@@ -11,6 +11,7 @@ from typing import NamedTuple
 from scifish.settings import Settings
 from tests.servers.kafka import Kafka
 from tests.servers.topic import Topic
+from tests.waiting import PATIENCE
 
 
 class Ended(NamedTuple):
@@ -51,5 +52,5 @@ def run_until_sent(
             if line:
                 topic.wait_until(lambda messages: {m["datasetName"] for m in messages} >= names)
         finally:
-            _, errors = running.communicate("\n", timeout=60)
+            _, errors = running.communicate("\n", timeout=PATIENCE)
     return Ended(running.returncode, line, errors)

@@ -14,6 +14,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.waiting import PATIENCE
+
 UID = "54321"
 
 NOT_ROOT = os.geteuid() != 0 or shutil.which("setpriv") is None
@@ -52,7 +54,7 @@ def run(tmp_path: Path) -> Run:
             cwd=tmp_path,
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=PATIENCE,
         )
 
     return as_nobody
@@ -105,6 +107,6 @@ def test_a_spool_of_another_account_is_not_shown_as_nothing(tmp_path: Path) -> N
         f"os.chdir({str(closed.parent)!r}); os.setgroups([]); os.setgid({UID}); os.setuid({UID})\n"
         "sys.exit(main(['--spool', 'spool', 'status']))\n"
     )
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60)
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=PATIENCE)
     assert (done.returncode, done.stderr) == (2, "")
     assert "spool: cannot be read: Permission denied\n" in done.stdout

@@ -23,7 +23,7 @@ from scifish.settings.sources import FixedSettings
 from tests.servers.kafka import Kafka
 from tests.servers.topic import Topic
 from tests.spools import left_in
-from tests.waiting import eventually
+from tests.waiting import PATIENCE, eventually
 
 pytestmark = pytest.mark.first
 
@@ -190,7 +190,7 @@ def test_the_settings_are_those_of_a_yaml_file_that_the_environment_names(
     )
     monkeypatch.setenv("SCIFISH_CONFIG", str(file))
     monkeypatch.setenv("TANGO_HOST", "127.0.0.1:1")
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60)
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=PATIENCE)
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
     lab.topic.wait_for(lambda m: m["datasetName"] == "by the environment")
     monkeypatch.delenv("SCIFISH_CONFIG")
@@ -331,4 +331,4 @@ def _status(lab: Lab) -> subprocess.CompletedProcess[str]:
 
 def _scifish(lab: Lab, *words: str) -> subprocess.CompletedProcess[str]:
     command = [SCIFISH, "--spool", lab.settings.spool_directory, *words]
-    return subprocess.run(command, capture_output=True, text=True, timeout=60)
+    return subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE)

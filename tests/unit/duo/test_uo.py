@@ -13,6 +13,7 @@ from duo.UO import RestDuo
 from sdm.config import DUOPASSWORD, DUOUSER
 from sdm.office import OfficeError, OfficeRefused
 from tests.servers.user_office import DUO_PROPOSAL, UserOffice, body, user_office
+from tests.waiting import PATIENCE
 
 
 @pytest.fixture
@@ -64,5 +65,5 @@ def test_it_answers_in_a_program_that_gevent_has_patched(patch: str, office: Use
         "print([RestDuo(sys.argv[1]).get_beamline_proposals('CoSAXS') for _ in range(3)])\n"
     )
     run = [sys.executable, "-c", program, office.url]
-    done = subprocess.run(run, capture_output=True, text=True, timeout=60)
+    done = subprocess.run(run, capture_output=True, text=True, timeout=PATIENCE)
     assert (done.stdout, done.stderr) == (f"{[[20250001, 'IN20250002']] * 3}\n", "")

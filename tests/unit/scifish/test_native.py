@@ -13,7 +13,7 @@ import pytest
 
 import scifish
 from scifish import native
-from tests.waiting import eventually
+from tests.waiting import PATIENCE, eventually
 
 PATCHED = {"threading", "queue", "subprocess", "concurrent.futures", "select", "selectors", "multiprocessing"}
 
@@ -113,5 +113,5 @@ assert monkey.get_original("os", "waitpid")(child, 0)[1] == 0
 @pytest.mark.parametrize("patch", ["", "monkey.patch_all(thread=False)", "monkey.patch_all()"])
 def test_a_fork_of_the_program_keeps_its_own_list_of_threads(patch: str) -> None:
     program = [sys.executable, "-W", "ignore", "-c", FORK.format(patch=patch)]
-    done = subprocess.run(program, capture_output=True, text=True, timeout=60)
+    done = subprocess.run(program, capture_output=True, text=True, timeout=PATIENCE)
     assert (done.returncode, done.stdout, done.stderr) == (0, "in the child\n", "")

@@ -13,6 +13,7 @@ from ingest.scicow.cli import main
 from scifish.message import encode
 from tests.builders.messages import message, value
 from tests.paths import DOCS
+from tests.waiting import PATIENCE
 
 EXAMPLE = str(DOCS / "scicow.example.yaml")
 
@@ -145,7 +146,7 @@ def test_nobody_may_read_the_rest():
     read, write = os.pipe()
     os.close(read)
     try:
-        done = subprocess.run(command, stdout=write, stderr=subprocess.PIPE, timeout=60, check=False)
+        done = subprocess.run(command, stdout=write, stderr=subprocess.PIPE, timeout=PATIENCE, check=False)
     finally:
         os.close(write)
     assert (done.returncode, done.stderr) == (141, b"")

@@ -14,6 +14,7 @@ from PIL import Image
 from scifish.dataset.plot import PICTURE_PIXELS, PlotError, png
 from scifish.message.types import MAX_RECORDED_PICTURE_BYTES
 from scifish.recording.scan_results import MAX_PLOT_POINTS
+from tests.waiting import PATIENCE
 
 RANDOM = np.random.default_rng(1)
 X = np.linspace(0.0, 1.0, MAX_PLOT_POINTS)
@@ -106,5 +107,5 @@ except PlotError as error:
 
 
 def test_matplotlib_is_missed_only_when_something_is_drawn() -> None:
-    done = subprocess.run([sys.executable, "-c", PROGRAM], capture_output=True, text=True, timeout=60)
+    done = subprocess.run([sys.executable, "-c", PROGRAM], capture_output=True, text=True, timeout=PATIENCE)
     assert "the extra [plot]" in done.stdout, done.stderr

@@ -26,6 +26,7 @@ from tests.builders.kafka_messages import Taken, taken
 from tests.builders.messages import file, message
 from tests.paths import DOCS
 from tests.unit.ingest.scicow.dead_letters.test_dead_letters import FakeTopics, letter, settled
+from tests.waiting import PATIENCE
 
 SETTINGS = load(DOCS / "scicow.example.yaml", secrets=False)
 TOPIC = "scifish-cosaxs"
@@ -439,7 +440,7 @@ print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * 1024 / 20_
 
 
 def test_a_dataset_costs_less_than_a_kilobyte():
-    done = subprocess.run([sys.executable, "-c", MEMORY], capture_output=True, text=True, check=True, timeout=60)
+    done = subprocess.run([sys.executable, "-c", MEMORY], capture_output=True, text=True, check=True, timeout=PATIENCE)
     assert float(done.stdout) < 1000
 
 
