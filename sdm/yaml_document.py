@@ -146,7 +146,7 @@ class YamlDocument:
         return node.start_mark.line + 1 if node else 1
 
     def has(self, path: FieldPath) -> bool:
-        return self._nodes(path) != self._nodes(path[:-1])
+        return self._nodes(path)[1] is not self._nodes(path[:-1])[1]
 
     def _raise(self, mistakes: list[tuple[int, str]]) -> typing.NoReturn:
         lines = [f"{self._where}, line {line}: {text}" for line, text in mistakes[:MAX_MISTAKES]]

@@ -223,7 +223,7 @@ class Stack:
         config = self.folder / "scicow.yaml"
         brokers = {"bootstrap_servers": kafka, "group_id": f"scicow-{self.topic}" if self.topic else "scicow"}
         settings = {
-            "kafka": brokers | ({"topics": f"^{self.topic}$"} if self.topic else {}),
+            "kafka": brokers | (self._own_topic() if self.topic else {}),
             "scicat": {
                 "url": catalogue.url,
                 "username": catalogue.username,
@@ -244,6 +244,9 @@ class Stack:
             [_command("scicow"), "run", "--config", str(config)],
             {**self.env, "SCIZOO_SCICAT_PASSWORD": catalogue.password},
         )
+
+    def _own_topic(self) -> dict[str, object]:
+        return {"topics": f"^{self.topic}$", "beamline_topics": {BEAMLINE: [self.topic]}}
 
     def write_secret(self, name: str, text: str) -> Path:
         """Write a file in the stack's folder that only its owner can read."""

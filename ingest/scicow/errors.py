@@ -10,6 +10,10 @@ class MessageRefused(Exception):
     """The message can never be ingested: it is a dead letter. The text says why, and what to do before a replay."""
 
 
+class ForeignMessage(MessageRefused):
+    """A beamline's message in a topic that is not the beamline's, or about a dataset of another beamline."""
+
+
 class MessagesLost(Exception):
     """Kafka has deleted messages before they were read. The text says how many, which, and what to do."""
 

@@ -11,7 +11,8 @@ import os
 import re
 import stat
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
 from pathlib import Path
 from string import Formatter
 from typing import Annotated, Any, Literal, cast
@@ -34,6 +35,12 @@ from sdm.yaml_document import (
 )
 
 HIDDEN = "***"
+
+OTHER_BEAMLINES = "*"
+"""In `kafka.beamline_topics`, each beamline that it does not name."""
+
+DEFAULT_TOPICS = ("scifish-{beamline}",)
+"""SciFish's own default."""
 
 MAX_SECONDS = 1e9
 """Seconds, some 30 years; the system's clocks overflow with much more."""
@@ -120,6 +127,15 @@ def _template(*known: str) -> Callable[[str], str]:
     return wrong
 
 
+def _topic_of_beamline(value: str) -> str:
+    if wrong := _template("beamline")(value):
+        return wrong
+    good = re.fullmatch(r"[A-Za-z0-9._*-]{1,249}", value.replace("{beamline}", "b"))
+    return (
+        "" if good else "is not the name of a Kafka topic, with * for any text and {beamline} for the beamline's name"
+    )
+
+
 def _office(value: str) -> str:
     try:
         office_from(value)
@@ -190,6 +206,7 @@ _Flag = Annotated[Flag, _Filled]
 _WholeNumber = Annotated[WholeNumber, _Filled]
 _Seconds = Annotated[Number, check(_positive), _Filled]
 _Topic = Annotated[_Text, matching(r"[A-Za-z0-9._-]{1,249}", "is not the name of a Kafka topic")]
+_TopicOfBeamline = Annotated[_Text, check(_topic_of_beamline)]
 _FullPath = Annotated[_Text, matching("/.*", "must be a full path, like /data")]
 _PidPrefix = Annotated[
     _Text, matching(r"[A-Za-z0-9._-]+", "may contain only letters, digits, dot, dash and underscore")
@@ -203,16 +220,32 @@ _Action = Annotated[Literal["refuse", "hold", "fallback"], _Filled]
 
 @dataclass(frozen=True)
 class KafkaSettings:
-    """The broker and what is read from it. `config_file` has librdkafka's further settings."""
+    """The broker and what is read from it. `config_file` has librdkafka's further settings.
+
+    `beamline_topics` are the topics that each beamline writes to: see `topics_of`.
+    """
 
     bootstrap_servers: _Name
     group_id: _Name = "scicow"
     topics: Annotated[_Text, check(_regular_expression)] = "^scifish-.*"
+    beamline_topics: dict[_Name, tuple[_TopicOfBeamline, ...]] = field(
+        default_factory=lambda: {OTHER_BEAMLINES: DEFAULT_TOPICS}
+    )
     config_file: Annotated[_Text, check(_private_file)] = ""
 
     def librdkafka(self) -> dict[str, Any]:
         """The configuration of every client of this broker. SciCowSettingsError if `config_file` is wrong."""
         return {"bootstrap.servers": self.bootstrap_servers} | _librdkafka_file(self.config_file)
+
+    def topics_of(self, beamline: str) -> list[str]:
+        """The topics that this beamline may write to; a `*` in one is any text."""
+        by_name = {name.lower(): topics for name, topics in self.beamline_topics.items()}
+        topics = by_name.get(beamline.lower(), by_name.get(OTHER_BEAMLINES, DEFAULT_TOPICS))
+        return [topic.format(beamline=beamline) for topic in topics]
+
+    def may_write(self, beamline: str, topic: str) -> bool:
+        """Whether this topic is one of the beamline's. Upper and lower case are the same."""
+        return any(fnmatchcase(topic.lower(), each.lower()) for each in self.topics_of(beamline))
 
 
 @dataclass(frozen=True)
@@ -301,6 +334,12 @@ def load(path: Path, environ: Mapping[str, str] = os.environ, secrets: bool = Tr
     text = read_text(path, SciCowSettingsError)
     document = YamlDocument(str(path), text, SciCowSettingsError, keep_nulls=True)
     settings = document.validated(SciCowSettings, _Sources(environ, secrets, path))
+    if not settings.kafka.topics.startswith("^scifish-") and not document.has(("kafka", "beamline_topics")):
+        document.refuse(
+            ("kafka", "topics"),
+            "has topics that are not scifish-<beamline>: write in kafka.beamline_topics which beamline writes to "
+            f"which, like {{cosaxs: [cosaxs-metadata]}}, or {{'{OTHER_BEAMLINES}': ['{{beamline}}-metadata']}} for all",
+        )
     if re.search(settings.kafka.topics, settings.dead_letter_topic):
         topics, dead_letters = ("kafka", "topics"), ("dead_letter_topic",)
         if document.has(dead_letters):

@@ -15,6 +15,12 @@ from tests.servers.catalogue import Catalogue
 PASSWORD = "SCIZOO_SCICAT_PASSWORD"
 
 
+def topics_of_run(run: str) -> dict[str, Any]:
+    """The `kafka` settings of a SciCow that reads the topics `scifish-<run>...`: cosaxs writes to any of them."""
+    beamlines = {"cosaxs": [f"scifish-{run}*"], "*": [f"scifish-{run}-{{beamline}}"]}
+    return {"topics": f"^scifish-{run}.*", "beamline_topics": beamlines}
+
+
 def write_settings(
     folder: Path, bootstrap: str, catalogue: Catalogue, run: str, *, session: int = 60, **settings: Any
 ) -> Path:
@@ -35,7 +41,7 @@ def write_settings(
             "bootstrap_servers": bootstrap,
             "group_id": f"scicow-{run}",
             "config_file": str(librdkafka),
-            "topics": f"^scifish-{run}.*",
+            **topics_of_run(run),
         },
         "dead_letter_topic": f"dead-{run}",
         "scicat": {

@@ -71,6 +71,7 @@ class System:
             self.catalogue,
             self.run,
             session=6,
+            kafka={"beamline_topics": {"*": [f"scifish-{self.run}-{{beamline}}"]}},
             scicat={"timeout": 3},
             user_office=f"yaml:{office_file}",
             office_memory=str(self.folder / "office-memory.json"),

@@ -48,6 +48,8 @@ class Ingestor:
             if message["type"] == "began":
                 # If it is not created, it is repeated, or its `ended` came first: that says all of it.
                 done = "began" if self._create(message) else "exists already"
+                if done != "began":
+                    self._there(pid, message)  # which may be another beamline's
             elif message["type"] == "annotation":
                 done = self._annotate(pid, message)
             else:
@@ -136,7 +138,7 @@ class Ingestor:
         return DatasetMissing(f"{which} is not in SciCat", self._settings.missing_dataset_wait)
 
     def _there(self, pid: str, message: Message) -> Json | None:
-        """The dataset that the message is about, if it is there. MessageRefused if it is another beamline's."""
+        """The dataset that the message is about, if it is there. ForeignMessage if it is another beamline's."""
         found = self._client.dataset(pid)
         if found is not None:
             check_same_beamline(message, mapping.recorded_beamline(found))
@@ -151,7 +153,7 @@ class Ingestor:
             return False
         except SciCatError as error:
             # A 500 may come after the write happened.
-            if error.status < 500 or self._client.dataset(new["pid"]) is None:
+            if error.status < 500 or self._there(new["pid"], message) is None:
                 raise
             return False
         return True

@@ -18,7 +18,7 @@ def add_topics(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--beamline",
         action="append",
-        help="of this beamline: the topic whose name ends with it (may be given several times)",
+        help="of this beamline: its topics by kafka.beamline_topics (may be given several times)",
     )
 
 
@@ -33,7 +33,8 @@ def selected(args: argparse.Namespace, settings: SciCowSettings, topics: TopicRe
         if name not in there:
             known = ", ".join(there) or "none"
             raise TopicError(f"there is no topic {name} that SciCow reads ({settings.kafka.topics}): it reads {known}")
-    named = [*(args.topic or []), *(topic_of(beamline, there) for beamline in args.beamline or [])]
+    of_beamlines = [topic for beamline in args.beamline or [] for topic in topics_of(beamline, there, settings)]
+    named = [*(args.topic or []), *of_beamlines]
     return list(dict.fromkeys(named))
 
 
@@ -42,18 +43,19 @@ def read_by_scicow(settings: SciCowSettings, topics: TopicReader) -> list[str]:
     return sorted(name for name in topics.partitions() if re.search(settings.kafka.topics, name))
 
 
-def topic_of(beamline: str, there: Iterable[str]) -> str:
-    """The topic of a beamline by its name. TopicError if there is none, or not only one."""
+def topics_of(beamline: str, there: Iterable[str], settings: SciCowSettings) -> list[str]:
+    """The beamline's topics among these. TopicError if there is none."""
     from ingest.scicow.kafka.topics import TopicError
 
     names = list(there)
-    if f"scifish-{beamline}" in names:
-        return f"scifish-{beamline}"
-    found = [name for name in names if name.endswith(f"-{beamline}")]
-    if len(found) == 1:
-        return found[0]
-    known = ", ".join(found or names) or "none"
-    raise TopicError(f"beamline {beamline}: its topic cannot be found by name; use --topic (SciCow reads {known})")
+    found = [name for name in names if settings.kafka.may_write(beamline, name)]
+    if not found:
+        wanted, known = ", ".join(settings.kafka.topics_of(beamline)), ", ".join(names) or "none"
+        raise TopicError(
+            f"beamline {beamline}: there is no topic {wanted}; use --topic, or correct kafka.beamline_topics in the "
+            f"settings (SciCow reads {known})"
+        )
+    return found
 
 
 def ranges(names: list[str], begin: RangeBound, end: RangeBound | None, topics: TopicReader) -> list[OffsetRange]:

@@ -17,7 +17,7 @@ from confluent_kafka import Message as KafkaMessage
 from confluent_kafka.admin import AdminClient, NewTopic
 
 from ingest.scicat import DocumentConflict, Expired, Modified, NotAllowed, SciCatError, TimedOut, TooLarge
-from ingest.scicow.errors import DatasetMissing, MessageRefused, MessagesLost, NotYet
+from ingest.scicow.errors import DatasetMissing, ForeignMessage, MessageRefused, MessagesLost, NotYet
 from ingest.scicow.kafka.topics import Headers, headers_of, make_client, producer_settings
 from ingest.scicow.settings import SciCowSettings, SciCowSettingsError
 from scifish.message import MessageError
@@ -36,6 +36,7 @@ MAX_CUT_VALUE = 100_000
 INGESTOR_CLASS_NAME = "ingest.ingestor.Ingestor"
 EXCEPTION_CLASS_NAMES: dict[type[BaseException], str] = {
     MessageRefused: "ingest.failures.Refused",
+    ForeignMessage: "ingest.failures.ForeignMessage",
     MessagesLost: "ingest.failures.MessagesLost",
     NotYet: "ingest.failures.NotYet",
     DatasetMissing: "ingest.failures.DatasetMissing",

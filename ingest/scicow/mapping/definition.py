@@ -23,7 +23,11 @@ ANNOTATIONS = "annotations"
 REVISION = "revision"
 """The entry with the largest revision that SciCow has written."""
 
-_KNOWS_BY = {"status": "that a dataset is over", REVISION: "which recording of a dataset is the last"}
+_KNOWS_BY = {
+    "status": "that a dataset is over",
+    "beamline": "whose messages may change a dataset",
+    REVISION: "which recording of a dataset is the last",
+}
 """Entries of the group `scan`, each named as its template, and what SciCow knows by them."""
 
 _LAYOUTS = ("nested", "flat")

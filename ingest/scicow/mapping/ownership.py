@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from ingest.scicow.errors import MessageRefused
+from ingest.scicow.errors import ForeignMessage, MessageRefused
 from ingest.scicow.settings import SciCowSettings, wrong_email
 from scifish.message import Message
 from sdm.names import NameRefused, check_name
@@ -91,13 +91,28 @@ def of_the_fallback(beamline: str, settings: SciCowSettings) -> Ownership:
     )
 
 
-def check_same_beamline(message: Message, recorded: str) -> None:
-    """Raises MessageRefused for a message about a dataset that another beamline recorded; "" if it does not say which.
+def check_topic(message: Message, topic: str, settings: SciCowSettings) -> None:
+    """Raises ForeignMessage for a message in a topic that its beamline does not write to.
 
-    The rights on a beamline's topic decide who may write, and a dataset's uuid is not secret.
+    The rights on a topic decide who may write as this beamline: what a message says of itself is not proved.
+    """
+    beamline, kafka = message["beamline"], settings.kafka
+    if not kafka.may_write(beamline, topic):
+        known = ", ".join(kafka.topics_of(beamline))
+        raise ForeignMessage(
+            f"topic {topic} is not one of beamline {beamline!r} ({known}): if it is, add it to SciCow's settings, "
+            f"kafka.beamline_topics: {{{beamline}: [{topic}]}}, restart SciCow and replay this letter; if not, find "
+            "out who writes there, and drop it"
+        )
+
+
+def check_same_beamline(message: Message, recorded: str) -> None:
+    """Raises ForeignMessage for a message about a dataset that another beamline recorded; "" if it does not say which.
+
+    A dataset's uuid is not secret.
     """
     if recorded and recorded.lower() != message["beamline"].lower():
-        raise MessageRefused(
+        raise ForeignMessage(
             f"{message['uuid']} is a dataset of the beamline {recorded[:100]!r}, and this message is "
             f"from {message['beamline'][:100]!r}, which cannot change it"
         )

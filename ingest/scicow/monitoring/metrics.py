@@ -14,6 +14,7 @@ COUNTER_HELP = {
     "ingested": "Messages that SciCat has.",
     "retried": "Attempts that were repeated after a temporary failure.",
     "dead": "Messages put into the dead-letter topic.",
+    "foreign": "Dead letters of a beamline that may not write to the topic, or about a dataset of another one.",
     "missing": "Gaps in seq: messages that a program numbered and that never reached Kafka.",
     "lost": "Messages that Kafka deleted before they were read.",
 }

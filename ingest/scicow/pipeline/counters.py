@@ -15,6 +15,7 @@ class TopicCounters:
     ingested: int = 0
     retried: int = 0
     dead: int = 0
+    foreign: int = 0
     missing: int = 0
     lost: int = 0
     waiting: int = 0

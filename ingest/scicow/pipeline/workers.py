@@ -9,8 +9,9 @@ from collections.abc import Callable
 
 from ingest.scicow.catalogue.ingestor import Ingestor
 from ingest.scicow.dead_letters.producer import DeadLetterProducer
-from ingest.scicow.errors import NotYet
+from ingest.scicow.errors import ForeignMessage, NotYet
 from ingest.scicow.logs import add_to_context, message_context
+from ingest.scicow.mapping.ownership import check_topic
 from ingest.scicow.pipeline.backoff import LONGEST_WAIT_SECONDS, Backoff
 from ingest.scicow.pipeline.counters import Progress
 from ingest.scicow.pipeline.dataset_queues import DatasetQueues
@@ -34,7 +35,7 @@ class Workers:
         progress: Progress,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._number = settings.workers
+        self._settings = settings
         self._ingestor = ingestor
         self._dead_letters = DeadLetterWriter(dead_letters, clock)
         self._progress = progress
@@ -49,7 +50,7 @@ class Workers:
         return self._backoff.reason or self._dead_letters.held
 
     def start(self) -> None:
-        for number in range(self._number):
+        for number in range(self._settings.workers):
             # All they do can be repeated, so they need not keep the process from exiting.
             threading.Thread(target=self._run, name=f"worker-{number + 1}", daemon=True).start()
 
@@ -78,6 +79,7 @@ class Workers:
         try:
             content = decode(message.kafka.value() or b"")
             add_to_context(beamline=content["beamline"], proposal=content["proposalId"])
+            check_topic(content, message.partition.topic, self._settings)
             self._ingestor.ingest(content, message.is_resent)
         except Exception as error:  # noqa: BLE001 - the policy knows what follows from each
             self._apply(self._policy.failed(message, error, began), message, error, began)
@@ -96,7 +98,7 @@ class Workers:
                     log.error(
                         "%s is in the dead-letter topic %s: %r", message, self._dead_letters.topic, str(error)[:500]
                     )
-                    self._finish(message, "dead")
+                    self._finish(message, "dead", *(["foreign"] if isinstance(error, ForeignMessage) else []))
                     return
             case Pause(reason, at_least):
                 self._backoff.failed(reason, error, began, at_least)
@@ -111,9 +113,10 @@ class Workers:
         if not self.queues.retry(message, retry.wait, retry.dataset_missing):
             self._progress.count(message.partition.topic, "waiting", -1)
 
-    def _finish(self, message: ReceivedMessage, counter: str) -> None:
+    def _finish(self, message: ReceivedMessage, *counters: str) -> None:
         with self._progress.locked():
             message.partition.done(message.offset)
-            self._progress.count(message.partition.topic, counter)
+            for counter in counters:
+                self._progress.count(message.partition.topic, counter)
             self._progress.count(message.partition.topic, "waiting", -1)
         self.queues.done(message)

@@ -27,6 +27,7 @@ from scifish.message import encode
 from tests.builders.messages import message
 from tests.servers.catalogue import Account, Catalogue
 from tests.servers.kafka import Kafka, free_ports, send
+from tests.servers.scicow import topics_of_run
 from tests.waiting import PATIENCE, eventually
 
 pytestmark = pytest.mark.first
@@ -69,7 +70,7 @@ class Site:
     def config(self, kafka: dict[str, Any] | None = None, **changes: Any) -> str:
         librdkafka = {"bootstrap_servers": self.kafka.bootstrap, "group_id": f"scicow-{self.run}"}
         settings = {
-            "kafka": {**librdkafka, "topics": f"^scifish-{self.run}.*", **(kafka or {})},
+            "kafka": librdkafka | topics_of_run(self.run) | (kafka or {}),
             "dead_letter_topic": self.dead_letter_topic,
             "scicat": {"url": self.scicat, "username": self.account.username, "password": "${SCIZOO_SCICAT_PASSWORD}"},
             "contact": {"owner": "D", "contact_email": "data@example.org", "principal_investigator": "D"},
@@ -133,7 +134,17 @@ def test_a_running_scicow_is_seen_from_everywhere(site: Site) -> None:
     seen = site.seen()
     assert (seen["state"], seen["held"]) == ("running", "")
     assert seen["beamlines"][site.topic] == {
-        **{"lag": 0, "lag_seconds": 0.0, "read": 4, "ingested": 3, "retried": 0, "dead": 1, "missing": 0, "lost": 0},
+        **{
+            "lag": 0,
+            "lag_seconds": 0.0,
+            "read": 4,
+            "ingested": 3,
+            "retried": 0,
+            "dead": 1,
+            "foreign": 0,
+            "missing": 0,
+            "lost": 0,
+        },
         "waiting": 0,
     }
     assert [site.get(path).status_code for path in ("/healthz", "/readyz")] == [200, 200]

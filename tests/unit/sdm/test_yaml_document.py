@@ -129,5 +129,6 @@ def test_a_field_is_refused_afterwards_by_its_path() -> None:
     assert document.has(("motors", 0, "speed"))
     assert not document.has(("motors", 0, "spede"))
     assert not document.has(("motors", 0, "speed", "more"))
+    assert not YamlDocument("bench.yaml", "bench: {name: x}\n", WrongFile).has(("bench", "speed"))
     with pytest.raises(WrongFile, match=r"^bench.yaml, line 3: motors.speed: is too fast$"):
         document.refuse(("motors", 0, "speed"), "is too fast")

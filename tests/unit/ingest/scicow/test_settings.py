@@ -104,7 +104,20 @@ def test_a_password_in_the_file_itself_must_be_private(written):
         ("kafka:\n", "kafka:\n  topics: '^('\n", "line 2: kafka.topics: is not a regular expression"),
         ("kafka:\n", "kafka:\n  topics: '^scifish-\\d'\n", r"line 2: kafka.topics: has \d, which Kafka's client"),
         ("kafka:\n", "kafka:\n  topics: '^scifish-(?!x)'\n", "line 2: kafka.topics: has (?, which Kafka's client"),
-        ("kafka:\n", "kafka:\n  topics: '^sci.*'\n", "line 2: kafka.topics: must not match dead_letter_topic, 'scicow"),
+        (
+            "kafka:\n",
+            "kafka:\n  topics: '^sdm-.*'\n",
+            "line 2: kafka.topics: has topics that are not scifish-<beamline>",
+        ),
+        ("kafka:\n", "kafka:\n  beamline_topics: scifish\n", "kafka.beamline_topics: must be 'name: value' lines"),
+        ("kafka:\n", "kafka:\n  beamline_topics: {a: b}\n", "kafka.beamline_topics.a: must be a list"),
+        ("kafka:\n", "kafka:\n  beamline_topics: {a: ['{proposal}']}\n", "beamline_topics.a: {proposal} is not known"),
+        ("kafka:\n", "kafka:\n  beamline_topics: {a: [^x]}\n", "beamline_topics.a: is not the name of a Kafka topic"),
+        (
+            "kafka:\n",
+            "kafka:\n  topics: '^scifish-|^sci.*'\n",
+            "line 2: kafka.topics: must not match dead_letter_topic, 'scicow",
+        ),
         ("kafka:\n", "kafka:\n  config_file: /nowhere\n", "line 2: kafka.config_file: /nowhere cannot be read"),
         (GOOD, "- a", "line 1: must be 'name: value' lines"),
         (GOOD, "", "line 1: must be 'name: value' lines"),
@@ -163,3 +176,25 @@ def test_a_file_of_librdkafka_settings_that_is_not_text(written, tmp_path):
     kafka = load(written(GOOD.replace("kafka:\n", f"kafka:\n  config_file: {file}\n")), PASSWORD).kafka
     with pytest.raises(SciCowSettingsError, match=r"kafka.properties: cannot be read"):
         kafka.librdkafka()
+
+
+@pytest.mark.parametrize(
+    ("given", "beamline", "topic", "may"),
+    [
+        ("", "cosaxs", "scifish-cosaxs", True),
+        ("", "CoSAXS", "scifish-cosaxs", True),
+        ("", "max", "scifish-cosaxs", False),
+        ("", "max", "scifish-bio-max", False),
+        ("", "max", "scifish-max-2", False),
+        ("{cosaxs: [saxs, saxs-*]}", "CoSAXS", "saxs", True),
+        ("{cosaxs: [saxs, saxs-*]}", "cosaxs", "saxs-9", True),
+        ("{cosaxs: [saxs, saxs-*]}", "cosaxs", "scifish-cosaxs", False),
+        ("{cosaxs: [saxs, saxs-*]}", "max", "scifish-max", True),
+        ("{'*': ['sdm.{beamline}']}", "max", "sdm.max", True),
+        ("{'*': ['sdm.{beamline}']}", "max", "sdm-max", False),
+        ("{cosaxs: []}", "cosaxs", "scifish-cosaxs", False),
+    ],
+)
+def test_the_topics_that_a_beamline_may_write(written, given, beamline, topic, may):
+    text = GOOD.replace("kafka:\n", f"kafka:\n  beamline_topics: {given}\n") if given else GOOD
+    assert load(written(text), PASSWORD).kafka.may_write(beamline, topic) == may

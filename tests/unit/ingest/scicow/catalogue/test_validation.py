@@ -15,7 +15,7 @@ from ingest.scicow.catalogue.ingestor import Ingestor
 from ingest.scicow.catalogue.office_cache import SharedOffice
 from ingest.scicow.catalogue.references import ReferenceRegistry
 from ingest.scicow.catalogue.validation import Validator, validation_from
-from ingest.scicow.errors import MessageRefused, NotYet
+from ingest.scicow.errors import ForeignMessage, MessageRefused, NotYet
 from ingest.scicow.mapping.ownership import Ownership, by_settings, is_name
 from ingest.scicow.settings import ProposalSettings, SciCowSettingsError, load, wrong_email
 from sdm.names import check_name
@@ -305,7 +305,7 @@ def test_what_the_office_says_is_data(title, name, email):
 
 
 @pytest.mark.parametrize("version", ["v3", "v4"])
-@pytest.mark.parametrize("kind", ["annotation", "ended", "snapshot", "part"])
+@pytest.mark.parametrize("kind", ["began", "annotation", "ended", "snapshot", "part"])
 def test_a_dataset_is_changed_only_from_its_own_beamline(kind, version):
     server = FakeServer(v4=version == "v4")
     ingest = Ingestor(server.client(), SETTINGS, partial(by_settings, settings=SETTINGS)).ingest
@@ -314,7 +314,7 @@ def test_a_dataset_is_changed_only_from_its_own_beamline(kind, version):
     before = copy.deepcopy((server.shown(f"scizoo/{began['uuid']}"), server.blocks))
     part = {"part": {"number": 2, "of": 2}} if kind == "part" else {}
     sent = message("ended" if part else kind, began["uuid"], **part)
-    with pytest.raises(MessageRefused, match="dataset of the beamline 'cosaxs', and this message is from 'veritas'"):
+    with pytest.raises(ForeignMessage, match="dataset of the beamline 'cosaxs', and this message is from 'veritas'"):
         ingest(sent | {"beamline": "veritas"})
     assert (server.shown(f"scizoo/{began['uuid']}"), server.blocks) == before
     ingest(sent | {"beamline": "CoSAXS"})

@@ -1,6 +1,7 @@
 """Times and offsets on the command line, and what a terminal is shown."""
 
 import argparse
+import dataclasses
 import io
 import sys
 
@@ -8,11 +9,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ingest.scicow.commands.selection import topic_of
+from ingest.scicow.commands.selection import topics_of
 from ingest.scicow.commands.terminal import ProgressLine, aligned, confirmed, cut_to_terminal, plain_lines
 from ingest.scicow.kafka.range_arguments import format_bound, iso_seconds, parse_bound, parse_time
 from ingest.scicow.kafka.topics import MessagePosition, TopicError
 from ingest.scicow.logs import plain
+from ingest.scicow.settings import load
+from tests.paths import DOCS
 
 NOW = 1_800_000_000.0
 
@@ -101,13 +104,15 @@ def test_a_question_is_asked_only_at_a_terminal(monkeypatch, answer, agrees):
     assert confirmed("sure?") == agrees
 
 
-def test_the_topic_of_a_beamline():
-    there = ["scifish-max", "scifish-bio-max", "x-veritas", "y-veritas", "x-cosaxs"]
-    assert topic_of("max", there) == "scifish-max"
-    assert topic_of("cosaxs", there) == "x-cosaxs"
-    for name in ("veritas", "nobody"):
-        with pytest.raises(TopicError, match="use --topic"):
-            topic_of(name, there)
+def test_the_topics_of_a_beamline():
+    settings = load(DOCS / "scicow.example.yaml", secrets=False)
+    kafka = dataclasses.replace(settings.kafka, beamline_topics={"veritas": ("x-*", "veritas")})
+    settings = dataclasses.replace(settings, kafka=kafka)
+    there = ["scifish-max", "scifish-bio-max", "scifish-veritas", "x-1", "x-2"]
+    assert topics_of("max", there, settings) == ["scifish-max"]
+    assert topics_of("veritas", there, settings) == ["x-1", "x-2"]
+    with pytest.raises(TopicError, match="no topic scifish-nobody; use --topic, or correct"):
+        topics_of("nobody", there, settings)
 
 
 @given(st.from_regex(r"[A-Za-z0-9._-]{1,249}", fullmatch=True), st.integers(0, 999), st.integers(0, 10**17))

@@ -133,7 +133,7 @@ def test_the_status_says_all(system: System) -> None:
     assert (status, headers["content-type"]) == (200, "application/json")
     found = json.loads(text)
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", found.pop("started"))
-    none = {"read": 0, "ingested": 0, "retried": 0, "dead": 0, "missing": 0, "lost": 0, "waiting": 0}
+    none = {"read": 0, "ingested": 0, "retried": 0, "dead": 0, "foreign": 0, "missing": 0, "lost": 0, "waiting": 0}
     assert found == {
         "version": system.state.version,
         "state": "running",

@@ -205,6 +205,18 @@ def test_retry_after_is_kept(cow):
     assert cow.ingestor.tries[1][0] - cow.ingestor.tries[0][0] >= 0.15
 
 
+def test_a_message_in_the_topic_of_another_beamline_is_a_dead_letter(cow):
+    """Whoever may write to one beamline's topic cannot speak for another beamline."""
+    foreign, own = message("ended", beamline="veritas"), message()
+    run(cow, at(0, foreign), at(1, own))
+    assert cow.ingestor.done == [own]
+    ((dead, error),) = cow.dead.messages
+    assert dead.offset() == 0
+    assert str(error).startswith(f"topic {TOPIC} is not one of beamline 'veritas' (scifish-veritas): if ")
+    assert f"kafka.beamline_topics: {{veritas: [{TOPIC}]}}" in str(error)
+    assert (counts(cow).dead, counts(cow).foreign, counts(cow).ingested) == (1, 1, 1)
+
+
 @pytest.mark.parametrize("status", [400, 413, 422])
 def test_what_the_message_is_at_fault_for_is_a_dead_letter(cow, status):
     bad, next_one = message(), message()
