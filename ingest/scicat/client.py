@@ -10,6 +10,7 @@ from __future__ import annotations
 import datetime as dt
 import json
 import threading
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 from urllib.parse import quote
@@ -39,6 +40,9 @@ __all__ = [
 ]
 
 Json = dict[str, Any]
+
+IsScicats = Callable[[Any], bool]
+"""Whether this decoded answer is the one that SciCat gives to a call. A proxy may answer anything, also with 200."""
 
 MAX_BODY = 16 * 1024 * 1024
 """Bytes. To more the real server answers 500, as if it could be sent again."""
@@ -112,10 +116,12 @@ class SciCat:
         if not answer.good:
             raise answer.error("login to SciCat")
         try:
-            self._token = answer.json()["access_token"]
-        except (ValueError, KeyError, TypeError) as error:
-            # As a proxy's own page would be.
-            raise SciCatError("login to SciCat", answer.status, "the answer has no access_token") from error
+            token = answer.json()["access_token"]
+        except (ValueError, KeyError, TypeError):  # as a proxy's own page would be
+            token = None
+        if not token or not isinstance(token, str):
+            raise SciCatError("login to SciCat", answer.status, "the answer has no access_token")
+        self._token = token
 
     def call(
         self,
@@ -125,9 +131,11 @@ class SciCat:
         params: Json | None = None,
         content_type: str = "application/json",
         since: str = "",
+        is_scicats: IsScicats = lambda _: True,
     ) -> Any:
         """The decoded answer (None if it is empty). Raises SciCatError or one of its kinds.
 
+        An answer that is not JSON, or not `is_scicats`, is of something else at this address, and counts as none.
         `since` is for `If-Unmodified-Since`: Modified if the document has been changed after that time.
         """
         with self._login_lock:
@@ -142,10 +150,7 @@ class SciCat:
         what = f"{method} {path}"
         if not answer.good:
             raise answer.error(what)
-        try:
-            return answer.json()
-        except ValueError as error:
-            raise SciCatError(what, answer.status, f"the answer is not JSON: {answer.text()[:200]}") from error
+        return self._decoded(what, answer, is_scicats)
 
     def whoami(self) -> Json | None:
         """Whom SciCat takes us for (`username`, `email`, ...); None with a dead token, and without one."""
@@ -197,10 +202,12 @@ class SciCat:
 
     def has_v4(self) -> bool:
         """Whether the server has version 4 of the interface besides version 3; an account is not needed."""
-        path = "/api/v4/datasets"
-        answer = self._send("GET", path, params={"filter": {"fields": ["pid"], "limits": {"limit": 1}}})
+        path = "/api/v4/datasets/count"
+        answer = self._send("GET", path)
         if answer.good:
-            return _is_list(answer, path)
+            # What is taken for version 4 once is called for as long as SciCow runs.
+            self._decoded(f"GET {path}", answer, _is_count)
+            return True
         error = answer.error(f"GET {path}")
         if error.temporary:
             raise error
@@ -210,18 +217,18 @@ class SciCat:
 
     def create_dataset(self, dataset: Json, version: str = "v3") -> None:
         """Create it with the pid that it carries. Conflict if that pid is there."""
-        self.call("POST", f"/api/{version}/datasets", dataset)
+        self.call("POST", f"/api/{version}/datasets", dataset, is_scicats=_has("pid", dataset["pid"]))
 
     def dataset(self, pid: str) -> Json | None:
         """The dataset as v3 shows it, keys decoded, or None if there is none: never for an expired token."""
         try:
-            return self._found("/api/v3/datasets", pid)
+            return self._found("/api/v3/datasets", pid, "pid")
         except SciCatError as error:
             if error.status != 500:
                 raise
             # Where the server keeps a history (TRACKABLES), it answers so for good about a dataset that was deleted and
             # made again. Its list has the dataset. A pid in `inq` is never taken for a date.
-            found = self.datasets({"pid": {"inq": [pid]}}, limit=1)
+            found = [one for one in self.datasets({"pid": {"inq": [pid]}}, limit=1) if one.get("pid") == pid]
             if not found:
                 raise
             return found[0]
@@ -238,13 +245,13 @@ class SciCat:
         wanted: Json = {"where": where or {}, "limits": {"limit": limit, "skip": skip, "order": order}}
         if fields:
             wanted["fields"] = fields
-        found: list[Json] = self.call("GET", "/api/v3/datasets", params={"filter": wanted})
+        found: list[Json] = self.call("GET", "/api/v3/datasets", params={"filter": wanted}, is_scicats=_are_documents)
         return found
 
     def count(self, where: Json | None = None) -> int:
         """How many datasets fit. Of those that are public only, if the token has expired."""
-        answer = self.call("GET", "/api/v3/datasets/count", params={"filter": {"where": where or {}}})
-        return int(answer["count"])
+        params = {"filter": {"where": where or {}}}
+        return int(self.call("GET", "/api/v3/datasets/count", params=params, is_scicats=_is_count)["count"])
 
     def patch_dataset(self, pid: str, changes: Json, since: str = "") -> None:
         """Change fields of v3. Never `scientificMetadata`: that would be replaced whole.
@@ -253,7 +260,7 @@ class SciCat:
         """
         if "scientificMetadata" in changes:
             raise ValueError("use merge_dataset for scientificMetadata: a PATCH of v3 replaces all of it")
-        self.call("PATCH", _dataset(pid), changes, since=since)
+        self.call("PATCH", _dataset(pid), changes, since=since, is_scicats=_has("pid", pid))
 
     def replace_metadata(
         self, pid: str, changes: Json, since: str = "", version: str = "v3", found: Json | None = None
@@ -261,7 +268,7 @@ class SciCat:
         """Change fields, `scientificMetadata` as a whole. `since` and `found` are as in `merge_dataset`."""
         if version == "v4":
             changes = self._with_totals(pid, changes, found)
-        self.call("PATCH", _dataset(pid, version), changes, since=since)
+        self.call("PATCH", _dataset(pid, version), changes, since=since, is_scicats=_has("pid", pid))
 
     def merge_dataset(self, pid: str, changes: Json, since: str = "", found: Json | None = None) -> None:
         """Change fields of v4 (arrays `proposalIds`, ...), merging `scientificMetadata`; null deletes.
@@ -272,13 +279,14 @@ class SciCat:
         changes = self._with_totals(pid, changes, found)
         # The content type must be exactly this: with a charset behind it the real server
         # silently replaces all metadata instead of merging.
-        self.call("PATCH", _dataset(pid, "v4"), changes, content_type=MERGE_PATCH, since=since)
+        good = _has("pid", pid)
+        self.call("PATCH", _dataset(pid, "v4"), changes, content_type=MERGE_PATCH, since=since, is_scicats=good)
 
     # ------------------------------------------------------ files and pictures
 
     def blocks(self, pid: str) -> list[Json]:
         """The dataset's origdatablocks. Empty only if a token that lives sees none."""
-        return self._listed(f"{_dataset(pid)}/origdatablocks")
+        return self._listed(f"{_dataset(pid)}/origdatablocks", _belong_to(pid))
 
     def files(self, pid: str) -> list[Json]:
         """All `{path, size, time}` of the dataset's datablocks."""
@@ -292,26 +300,26 @@ class SciCat:
         block: Json = {"datasetId": pid, "size": sum(file["size"] for file in files), "dataFileList": files}
         if algorithm:
             block["chkAlg"] = algorithm
-        self.call("POST", "/api/v3/origdatablocks", block)
+        self.call("POST", "/api/v3/origdatablocks", block, is_scicats=_has("datasetId", pid))
 
     def change_block(self, key: str, files: list[Json], algorithm: str = "") -> None:
         """These files in place of the datablock's. Repeatable. NotAllowed but for ADMIN_GROUPS."""
         changes: Json = {"size": sum(file["size"] for file in files), "dataFileList": files}
         if algorithm:
             changes["chkAlg"] = algorithm
-        self.call("PATCH", f"/api/v3/origdatablocks/{quote(key, safe='')}", changes)
+        self.call("PATCH", f"/api/v3/origdatablocks/{quote(key, safe='')}", changes, is_scicats=_is_block(key))
 
     def delete_block(self, key: str) -> None:
         """Take a datablock away. NotAllowed but for DELETE_GROUPS; none there is no mistake."""
         try:
-            self.call("DELETE", f"/api/v3/origdatablocks/{quote(key, safe='')}")
+            self.call("DELETE", f"/api/v3/origdatablocks/{quote(key, safe='')}", is_scicats=_is_block(key))
         except SciCatError as error:
             if error.status != 404:
                 raise
 
     def attachments(self, pid: str) -> list[Json]:
         """All of the dataset's pictures, the oldest first. Empty only if a token that lives sees none."""
-        newest = self._listed(f"{_dataset(pid)}/attachments")
+        newest = self._listed(f"{_dataset(pid)}/attachments", _belong_to(pid))
         every = self._every_attachment(pid) if len(newest) >= LIST_LENGTH else []
         # Not all that may be seen with the dataset may be seen in the list of everything.
         found = every if len(every) > len(newest) else newest[::-1]
@@ -342,13 +350,13 @@ class SciCat:
     def attach(self, pid: str, owner_group: str, caption: str, thumbnail: str) -> None:
         """Add a picture, as a full `data:` URI. Not repeatable."""
         body = {"ownerGroup": owner_group, "caption": caption, "thumbnail": thumbnail}
-        self.call("POST", f"{_dataset(pid)}/attachments", body)
+        self.call("POST", f"{_dataset(pid)}/attachments", body, is_scicats=_has("datasetId", pid))
 
     # ---------------------------------------- what datasets refer to, by paths of v3
 
     def proposal(self, proposal_id: str) -> Json | None:
         """The proposal, or None if there is none. NotAllowed if this account may not see it."""
-        return self._found("/api/v3/proposals", proposal_id)
+        return self._found("/api/v3/proposals", proposal_id, "proposalId")
 
     def create_proposal(self, proposal: Json) -> bool:
         """Whether it was created: False if its `proposalId` is there. NotAllowed if the account may not.
@@ -359,7 +367,7 @@ class SciCat:
 
     def sample(self, sample_id: str) -> Json | None:
         """The sample, or None if there is none. NotAllowed if this account may not see it."""
-        return self._found("/api/v3/samples", sample_id)
+        return self._found("/api/v3/samples", sample_id, "sampleId")
 
     def create_sample(self, sample: Json) -> bool:
         """Whether it was created: False if its `sampleId` is there. NotAllowed if the account may not.
@@ -370,41 +378,52 @@ class SciCat:
 
     def instrument(self, pid: str) -> Json | None:
         """The instrument, or None if there is none."""
-        return self._found("/api/v3/instruments", pid)
+        return self._found("/api/v3/instruments", pid, "pid")
+
+    def instruments(self) -> list[Json]:
+        """The first thousand. Everybody may see them."""
+        path, params = "/api/v3/instruments", {"filter": {"limits": {"limit": 1000}}}
+        found: list[Json] = self.call("GET", path, params=params, is_scicats=_are_documents)
+        return found
 
     def create_instrument(self, instrument: Json) -> bool:
         """Whether it was created: False if its unique name is there. NotAllowed but for administrators.
 
         Required: uniqueName, name. The pid is SciCat's: one that is sent is a 400.
         """
+        good = _has("uniqueName", instrument["uniqueName"])
         try:
-            self.call("POST", "/api/v3/instruments", instrument)
+            self.call("POST", "/api/v3/instruments", instrument, is_scicats=good)
         except DocumentConflict:
             return False
         return True
 
     # ---------------------------------------------------------------- private
 
-    def _found(self, path: str, key: str) -> Json | None:
-        """The document with this key; None only if a token that lives does not see one, either."""
-        found = self._look(path, key)
+    def _found(self, path: str, key: str, name: str) -> Json | None:
+        """The document whose `name` is this key; None only if a token that lives does not see one, either."""
+        found = self._look(path, key, name)
         if found is None and self.revived():
-            found = self._look(path, key)
+            found = self._look(path, key, name)
         return found
 
-    def _look(self, path: str, key: str) -> Json | None:
+    def _look(self, path: str, key: str, name: str) -> Json | None:
+        is_it = _has(name, key)
         try:
             # 404, an empty answer, or null: each of them is given somewhere for what is not there.
-            return self.call("GET", f"{path}/{quote(key, safe='')}") or None
+            found: Json | None = self.call(
+                "GET", f"{path}/{quote(key, safe='')}", is_scicats=lambda found: found is None or is_it(found)
+            )
+            return found
         except SciCatError as error:
             if error.status == 404:
                 return None
             raise
 
-    def _listed(self, path: str) -> list[Json]:
-        found: list[Json] = self.call("GET", path) or []
+    def _listed(self, path: str, is_scicats: IsScicats) -> list[Json]:
+        found: list[Json] = self.call("GET", path, is_scicats=is_scicats)
         if not found and self.revived():
-            found = self.call("GET", path) or []
+            found = self.call("GET", path, is_scicats=is_scicats)
         return found
 
     def _renewed(self, token: str) -> bool:
@@ -435,13 +454,14 @@ class SciCat:
         while True:
             limits = {"limit": LIST_LENGTH, "skip": len(found), "sort": {"createdAt": "asc", "aid": "asc"}}
             try:
-                page = self.call("GET", "/api/v4/attachments", params={"filter": {"where": where, "limits": limits}})
+                params = {"filter": {"where": where, "limits": limits}}
+                page = self.call("GET", "/api/v4/attachments", params=params, is_scicats=_are_documents)
             except SciCatError as error:
                 if error.temporary:
                     raise
                 return []
-            found += page or []
-            if len(page or []) < LIST_LENGTH:
+            found += page
+            if len(page) < LIST_LENGTH:
                 return found
 
     def _is_attached(self, pid: str, caption: str, thumbnail: str) -> bool:
@@ -450,12 +470,12 @@ class SciCat:
 
     def _created(self, path: str, document: Json, key: str) -> bool:
         try:
-            self.call("POST", path, document)
+            self.call("POST", path, document, is_scicats=_has(key, document[key]))
         except DocumentConflict:
             return False
         except SciCatError as error:
             # It may be there already (a sample), or the write may have happened.
-            if error.status != 500 or self._found(path, str(document[key])) is None:
+            if error.status != 500 or self._found(path, str(document[key]), key) is None:
                 raise
             return False
         return True
@@ -486,8 +506,19 @@ class SciCat:
         answer = self._transport.send(method, path, data, headers, query)
         return answer if answer.good else self._without_secrets(answer)
 
+    def _decoded(self, what: str, answer: Answer, is_scicats: IsScicats) -> Any:
+        try:
+            found = answer.json()
+            good = is_scicats(found)
+        except ValueError:
+            good = False
+        if not good:
+            text = self._without_secrets(answer).text()[:200] or "nothing"
+            raise SciCatError(what, answer.status, f"the answer is not SciCat's: {text}")
+        return found
+
     def _without_secrets(self, answer: Answer) -> Answer:
-        """A refusal may quote what was sent, and its text gets into logs and dead letters."""
+        """An answer may quote what was sent, and its text gets into logs and dead letters."""
         content = answer.content
         for secret in filter(None, (self._token, self._password)):
             for form in (secret, json.dumps(secret)[1:-1], json.dumps(secret, ensure_ascii=False)[1:-1]):
@@ -512,15 +543,25 @@ def _dataset(pid: str, version: str = "v3") -> str:
     return f"/api/{version}/datasets/{quote(pid, safe='')}"
 
 
-def _is_list(answer: Answer, path: str) -> bool:
-    """True. SciCatError, after which the call can be made again, for a proxy's page or half an answer.
+# ------------------------------------------------------------ what answers are SciCat's
 
-    What is taken for version 4 once is called for as long as SciCow runs.
-    """
-    try:
-        found = answer.json()
-    except ValueError:
-        found = None
-    if not isinstance(found, list):
-        raise SciCatError(f"GET {path}", answer.status, f"the answer is not a list of datasets: {answer.text()[:200]}")
-    return True
+
+def _has(name: str, value: Any) -> IsScicats:
+    """The document with this value, as the one that was sent or asked for."""
+    return lambda found: isinstance(found, dict) and found.get(name) == value
+
+
+def _is_block(key: str) -> IsScicats:
+    return lambda found: isinstance(found, dict) and key in (found.get("_id"), found.get("id"))
+
+
+def _are_documents(found: Any) -> bool:
+    return isinstance(found, list) and all(isinstance(one, dict) for one in found)
+
+
+def _belong_to(pid: str) -> IsScicats:
+    return lambda found: _are_documents(found) and all(one.get("datasetId") == pid for one in found)
+
+
+def _is_count(found: Any) -> bool:
+    return isinstance(found, dict) and isinstance(found.get("count"), int)

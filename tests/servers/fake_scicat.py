@@ -6,6 +6,7 @@ The forms of fields and what becomes of metadata are the embedded catalogue's, w
 from __future__ import annotations
 
 import datetime as dt
+import itertools
 import json
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -21,6 +22,17 @@ from ingest.scicat.errors import Answer, SciCatError
 Json = dict[str, Any]
 Fault = Callable[["FakeServer", int, str, str], str]
 """(server, number of the call, method, kind of path): what goes wrong, "" for nothing. See `send`."""
+
+LIES = {
+    "nothing": b"",
+    "null": b"null",
+    "status": b'{"status": "ok"}',
+    "list": b"[]",
+    "page": b"<html><body>Welcome</body></html>",
+    "other": b'{"pid": "scizoo/other", "datasetId": "scizoo/other", "_id": "other", "proposalId": "other"}',
+    "others": b'[{"pid": "scizoo/other", "datasetId": "scizoo/other", "_id": "other"}]',
+}
+"""What a proxy answers with 200 in the place of SciCat."""
 
 PNG = "data:image/png;base64,AAAA"
 
@@ -83,7 +95,7 @@ class FakeServer:
         query: Mapping[str, str] | None = None,
     ) -> Answer:
         """As Transport. A fault is a status or 'lost' (no answer), 'kill' or 'expire', with ' after' if it comes
-        after the call was done; 'page' is a proxy's page; 'cut' half of the answer."""
+        after the call was done; 'page' is a proxy's page; 'cut' half of the answer; 'lie:...' one of LIES."""
         headers = headers or {}
         kind = self._kind(path)
         self._query = query or {}
@@ -111,6 +123,8 @@ class FakeServer:
             raise Killed
         if what in ("lost", "cut"):
             raise SciCatError("call", 0, "no answer")
+        if what.startswith("lie:"):
+            return Answer(200, LIES[what.removeprefix("lie:")])
         if what == "page":
             return Answer(404, b"<html><body>Not here</body></html>")
         if what == "halfjson":
@@ -126,6 +140,8 @@ class FakeServer:
         parts = path.split("/")[3:]
         if parts[0] == "auth":
             return parts[1]
+        if parts == ["datasets", "count"]:
+            return "count"
         if parts[0] == "datasets":
             return parts[2] if len(parts) > 2 else "dataset" if len(parts) > 1 else "datasets"
         return parts[0]
@@ -160,13 +176,16 @@ class FakeServer:
         self.sets[fields["pid"]] = self._stored(lambda: dataset_forms.created(fields, version)) | {
             "updatedAt": self.now()
         }
-        return 201, {}
+        return 201, self._shown(fields["pid"], version)
 
     def _get_datasets(self, version: str, parts: Any, body: Any, headers: Any, living: bool) -> tuple[int, Any]:
         where = json.loads(self._query.get("filter", "{}")).get("where", {})
         pids = where.get("pid", {}).get("inq")
         wanted = [each for pid, each in self.sets.items() if pids is None or pid in pids]
         return 200, [dataset_forms.to_v3(each) for each in wanted] if living else []
+
+    def _get_count(self, version: str, parts: Any, body: Any, headers: Any, living: bool) -> tuple[int, Any]:
+        return 200, {"count": len(self.sets) if living else 0}
 
     def _get_dataset(self, version: str, parts: Any, body: Any, headers: Any, living: bool) -> tuple[int, Any]:
         found = self.sets.get(parts[1])
@@ -191,7 +210,10 @@ class FakeServer:
             self._check_units(body.get("scientificMetadata") or {})
         change = dataset_forms.merged if merge else dataset_forms.patched
         self.sets[parts[1]] = self._stored(lambda: change(found, fields)) | {"updatedAt": self.now()}
-        return 200, {}
+        return 200, self._shown(parts[1], version)
+
+    def _shown(self, pid: str, version: str) -> Json:
+        return self.shown(pid) if version == "v3" else self.sets[pid]
 
     def _fields(self, form: type[models.Strict], version: str, body: Json) -> Json:
         try:
@@ -223,10 +245,9 @@ class FakeServer:
         self._fields(models.CreateOrigDatablock, "v4", body)
         if body["datasetId"] not in self.sets:
             raise Refuse(400, "no dataset")
-        self.add_block(body)
-        return 201, {}
+        return 201, self.add_block(body)
 
-    def add_block(self, body: Json) -> None:
+    def add_block(self, body: Json) -> Json:
         self._numbers += 1
         self.blocks.append({**body, "_id": f"block-{self._numbers}", "createdAt": self.now()})
         own = [block for block in self.blocks if block["datasetId"] == body["datasetId"]]
@@ -235,6 +256,7 @@ class FakeServer:
             "numberOfFiles": sum(len(b["dataFileList"]) for b in own),
         }
         self.sets[body["datasetId"]] |= totals
+        return self.blocks[-1]
 
     def _patch_origdatablocks(
         self, version: str, parts: Any, body: Json, headers: Any, living: bool
@@ -244,15 +266,16 @@ class FakeServer:
         if not found:
             raise Refuse(404, "not found")
         found[0].update(fields)  # and does not count again
-        return 200, {}
+        return 200, found[0]
 
     def _delete_origdatablocks(
         self, version: str, parts: Any, body: Any, headers: Any, living: bool
     ) -> tuple[int, Any]:
         if not self.may_delete:
             raise Refuse(403, "Forbidden resource")
-        self.blocks = [block for block in self.blocks if block["_id"] != parts[1]]  # and does not count again
-        return 200, ...
+        (gone,) = [block for block in self.blocks if block["_id"] == parts[1]]
+        self.blocks.remove(gone)  # and does not count again
+        return 200, gone
 
     def _get_attachments(self, version: str, parts: Any, body: Any, headers: Any, living: bool) -> tuple[int, Any]:
         wanted = json.loads(self._query.get("filter", "{}"))
@@ -266,7 +289,7 @@ class FakeServer:
     def _post_attachments(self, version: str, parts: Any, body: Json, headers: Any, living: bool) -> tuple[int, Any]:
         self._fields(models.CreateAttachment, "v4", body)
         self.pictures.append({**body, "datasetId": parts[1]})
-        return 201, {}
+        return 201, self.pictures[-1]
 
     # ---------------------------------------------------------------- the rest
 
@@ -307,3 +330,9 @@ def at(number: int, what: str) -> Fault:
         return what if count[0] == 0 else ""
 
     return fault
+
+
+def for_calls(first: int, number: int, what: str) -> Fault:
+    """So many calls fail so, from the one with this number on, counted from now on."""
+    count = itertools.count(1)
+    return lambda *_: what if first <= next(count) < first + number else ""

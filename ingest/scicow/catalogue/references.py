@@ -113,7 +113,7 @@ class ReferenceRegistry:
 
     def _instrument_there(self, beamline: str) -> str:
         # All of them, as none of SciCat's filters finds CoSAXS for cosaxs in each of its versions.
-        found = self._client.call("GET", "/api/v3/instruments", params={"filter": {"limits": {"limit": 1000}}}) or []
+        found = self._client.instruments()
         for field in ("pid", "uniqueName", "name"):
             for one in found:
                 if str(one.get(field, "")).lower() == beamline.lower():

@@ -140,4 +140,6 @@ def _pause_reason(error: SciCatError) -> str:
             "SciCat refuses this account: check scicat.username and scicat.password, "
             "and that the account is in SciCat's ADMIN_GROUPS"
         )
+    if 200 <= error.status < 300:
+        return "what answers at scicat.url is not SciCat (a proxy?), or only half of its answer comes"
     return f"SciCat answers with status {error.status}" if error.status else "SciCat does not answer"

@@ -301,7 +301,7 @@ def test_a_new_beamlines_topic_is_read_without_a_restart(beamline: Beamline) -> 
     first, second = message("snapshot"), message("snapshot", beamline="veritas")
     beamline.send(first)
     assert eventually(lambda: beamline.status(first) == "completed")
-    beamline.send(second, topic=f"scifish-{beamline.run}-two")
+    beamline.send(second, topic=f"scifish-{beamline.run}-veritas")
     assert eventually(lambda: beamline.status(second) == "completed")
 
 

@@ -8,6 +8,7 @@ import requests
 
 from ingest.scicat import SciCat, SciCatError, TimedOut
 from ingest.scicat.errors import Answer
+from tests.servers.fake_scicat import LIES, FakeServer
 
 
 def asked(status, said):
@@ -44,3 +45,63 @@ def test_no_answer_in_time_is_not_the_same_as_no_server(monkeypatch, failure, ki
         SciCat("http://scicat.example.org").call("GET", "/x")
     assert type(found.value) is kind
     assert found.value.status == 0
+
+
+PID = "scizoo/1"
+WRITES = {
+    "dataset": lambda client: client.create_dataset({"pid": PID}),
+    "dataset of v4": lambda client: client.create_dataset({"pid": PID}, "v4"),
+    "patch": lambda client: client.patch_dataset(PID, {"comment": "x"}),
+    "metadata": lambda client: client.replace_metadata(PID, {"scientificMetadata": {}}),
+    "merge": lambda client: client.merge_dataset(PID, {"scientificMetadata": {}}, found={}),
+    "files": lambda client: client.add_files(PID, [{"path": "a", "size": 1, "time": ""}]),
+    "changed block": lambda client: client.change_block("b1", []),
+    "deleted block": lambda client: client.delete_block("b1"),
+    "picture": lambda client: client.attach(PID, "group", "plot", "data:"),
+    "proposal": lambda client: client.create_proposal({"proposalId": "1"}),
+    "sample": lambda client: client.create_sample({"sampleId": "1"}),
+    "instrument": lambda client: client.create_instrument({"uniqueName": "1", "name": "1"}),
+    "login": lambda client: client.login(),
+}
+READS = {
+    "blocks": lambda client: client.blocks(PID),
+    "pictures": lambda client: client.attachments(PID),
+    "datasets": lambda client: client.datasets(),
+    "instruments": lambda client: client.instruments(),
+    "count": lambda client: client.count(),
+    "has v4": lambda client: client.has_v4(),
+}
+DOCUMENTS = {
+    "dataset": lambda client: client.dataset(PID),
+    "proposal": lambda client: client.proposal("1"),
+    "sample": lambda client: client.sample("1"),
+    "instrument": lambda client: client.instrument("1"),
+}
+LISTS = {("datasets", "list"), ("datasets", "others"), ("instruments", "list"), ("instruments", "others")}
+"""What may be SciCat's: there are none, or others."""
+
+CASES = [
+    *((name, call, lie) for name, call in {**WRITES, **READS}.items() for lie in LIES if (name, lie) not in LISTS),
+    *((f"one {name}", call, lie) for name, call in DOCUMENTS.items() for lie in LIES),
+]
+
+
+@pytest.mark.parametrize(("name", "call", "lie"), CASES, ids=[f"{name}-{lie}" for name, _, lie in CASES])
+def test_an_answer_that_is_not_scicats_is_a_failure_that_passes(name, call, lie):
+    server = FakeServer()
+    server.fault = lambda *_: f"lie:{lie}"
+    client = server.client(token="a-secret-token")
+    with pytest.raises(SciCatError) as raised:
+        call(client)
+    assert raised.value.temporary
+    assert len(str(raised.value)) < 400
+
+
+def test_an_answer_that_is_not_scicats_is_shown_without_secrets(monkeypatch):
+    client = FakeServer().client(token="a-secret-token")
+    monkeypatch.setitem(LIES, "echo", b'{"authorization": "Bearer a-secret-token", "password": "s3cret"}')
+    client._transport.fault = lambda *_: "lie:echo"
+    with pytest.raises(SciCatError, match="the answer is not SciCat's") as raised:
+        client.create_dataset({"pid": PID})
+    assert "Bearer ***" in str(raised.value)
+    assert "s3cret" not in str(raised.value)

@@ -8,12 +8,13 @@ import pytest
 
 from ingest.scicat import SciCatError
 from ingest.scicow.catalogue.ingestor import Ingestor, describe
-from ingest.scicow.errors import DatasetMissing, MessageRefused
+from ingest.scicow.errors import DatasetMissing, MessageRefused, NotYet
 from ingest.scicow.mapping.ownership import by_settings
+from ingest.scicow.pipeline.failure_policy import is_final
 from ingest.scicow.settings import load
 from tests.builders.messages import file, message, value
 from tests.paths import DOCS
-from tests.servers.fake_scicat import PNG, FakeServer, Killed, at, once
+from tests.servers.fake_scicat import LIES, PNG, FakeServer, Killed, at, for_calls, once
 
 SETTINGS = load(DOCS / "scicow.example.yaml", secrets=False)
 
@@ -259,6 +260,31 @@ def test_each_call_may_fail_and_the_message_come_again(scicat, ingest, number, w
             break
         scicat.fault = lambda *_: ""
         ingest(given)
+    found = scicat.shown(pid(began))
+    assert (status(scicat, began), found["comment"]) == ("completed", "good")
+    assert (found["size"], found["numberOfFiles"]) == (10, 1)
+    assert len(scicat.blocks) == len(scicat.pictures) == 1
+
+
+@pytest.mark.parametrize("lie", LIES)
+@pytest.mark.parametrize("calls", [1, 5])
+@pytest.mark.parametrize("first", range(1, 7))
+def test_what_a_proxy_answers_in_the_place_of_scicat_does_not_count_as_written(scicat, ingest, first, calls, lie):
+    began, ended = pair()
+    picture = annotation(began, 3, comment="good", image={"caption": "plot", "uri": PNG})
+    for given in (began, ended, picture):
+        scicat.fault = for_calls(first, calls, f"lie:{lie}")
+        for _ in range(20):
+            try:
+                ingest(given)
+            except (SciCatError, NotYet) as error:
+                if is_final(error):
+                    raise
+            else:
+                break
+        else:
+            pytest.fail("it never counts as written")
+    scicat.fault = lambda *_: ""
     found = scicat.shown(pid(began))
     assert (status(scicat, began), found["comment"]) == ("completed", "good")
     assert (found["size"], found["numberOfFiles"]) == (10, 1)

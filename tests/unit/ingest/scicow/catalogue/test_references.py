@@ -22,7 +22,7 @@ class FakeSciCat:
     """What ReferenceRegistry needs of SciCat. `fail` has errors by call, `failures` of them."""
 
     def __init__(self):
-        self.proposals, self.samples, self.instruments = {}, {}, []
+        self.proposals, self.samples, self.all_instruments = {}, {}, []
         self.calls = []
         self.fail = {}
         self.lock = threading.Lock()
@@ -55,15 +55,14 @@ class FakeSciCat:
     def create_instrument(self, fields):
         self._called("create_instrument")
         with self.lock:
-            there = any(one["uniqueName"] == fields["uniqueName"] for one in self.instruments)
+            there = any(one["uniqueName"] == fields["uniqueName"] for one in self.all_instruments)
             if not there:
-                self.instruments.append({**fields, "pid": f"pid of {fields['uniqueName']}"})
+                self.all_instruments.append({**fields, "pid": f"pid of {fields['uniqueName']}"})
             return not there
 
-    def call(self, method, path, params):
+    def instruments(self):
         self._called("instruments")
-        assert (method, path) == ("GET", "/api/v3/instruments")
-        return list(self.instruments)
+        return list(self.all_instruments)
 
 
 @pytest.fixture
@@ -122,14 +121,14 @@ def test_what_is_there_is_left_as_it_is(registry, scicat):
 @pytest.mark.parametrize("field", ["pid", "uniqueName", "name"])
 def test_an_instrument_of_the_facility_is_found(registry, scicat, field):
     other = {"pid": "x", "uniqueName": "veritas", "name": "Veritas"}
-    scicat.instruments = [other, {"pid": "20.500/1", "uniqueName": "one", "name": "One", field: "CoSAXS"}]
-    assert registry.instrument("cosaxs") == scicat.instruments[1]["pid"]
+    scicat.all_instruments = [other, {"pid": "20.500/1", "uniqueName": "one", "name": "One", field: "CoSAXS"}]
+    assert registry.instrument("cosaxs") == scicat.all_instruments[1]["pid"]
     assert "create_instrument" not in scicat.calls
 
 
 def test_an_instrument_that_is_made_meanwhile_is_found(registry, scicat, monkeypatch):
     def late(_fields):
-        scicat.instruments.append({"pid": "theirs", "uniqueName": "cosaxs", "name": "CoSAXS"})
+        scicat.all_instruments.append({"pid": "theirs", "uniqueName": "cosaxs", "name": "CoSAXS"})
         return False
 
     monkeypatch.setattr(scicat, "create_instrument", late)

@@ -184,7 +184,7 @@ def test_the_settings_may_name_the_version(api):
 
 @pytest.mark.parametrize("what", ["page", "halfjson"])
 def test_a_server_that_is_away_has_neither_lost_its_v4_nor_got_one(server, client, what):
-    server.fault = once("datasets", what)
+    server.fault = once("count", what)
     with pytest.raises(SciCatError) as raised:
         client.has_v4()
     assert raised.value.temporary

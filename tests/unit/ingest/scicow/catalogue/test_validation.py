@@ -75,7 +75,7 @@ def test_people_come_from_the_office_and_groups_from_templates(validator, scicat
     )
     assert (scicat.proposals["20250001"]["title"], scicat.proposals["20250001"]["abstract"]) == ("Fibres", "Slowly.")
     assert scicat.samples["S-1"]["ownerGroup"] == "20250001-group"
-    assert scicat.instruments == [{"uniqueName": "cosaxs", "name": "cosaxs", "pid": "pid of cosaxs"}]
+    assert scicat.all_instruments == [{"uniqueName": "cosaxs", "name": "cosaxs", "pid": "pid of cosaxs"}]
 
 
 def test_the_groups_name_can_be_the_offices(validator):

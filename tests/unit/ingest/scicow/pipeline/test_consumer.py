@@ -102,7 +102,7 @@ def test_an_offset_is_stored_only_up_to_the_first_that_is_not_done(cow):
         (SciCatError("x", 502), "SciCat answers with status 502"),
         (SciCatError("x", 503), "SciCat answers with status 503"),
         (SciCatError("x", 404), "SciCat answers with status 404"),
-        (SciCatError("x", 200, "not JSON"), "SciCat answers with status 200"),
+        (SciCatError("x", 200, "not JSON"), "what answers at scicat.url is not SciCat"),
         (NotAllowed("x", 403), "check scicat.username"),
     ],
 )
