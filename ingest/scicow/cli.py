@@ -7,7 +7,6 @@ import os
 import sys
 
 try:
-    import jsonschema  # noqa: F401
     import jsonschema_rs  # noqa: F401 - imported here, so that a missing package is reported at the start
 except ImportError as missing:
     sys.exit(f"scicow: {missing}; run in a clone of SciZoo: pip install '.[ingest]'")

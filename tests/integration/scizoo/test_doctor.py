@@ -322,7 +322,7 @@ def test_settings_of_scicow_that_cannot_be_used(beamline: Beamline, tmp_path: Pa
 def test_only_the_beamline_side_is_installed(beamline: Beamline, tmp_path: Path) -> None:
     """Without the packages of the extra `ingest`, and without settings of SciCow."""
     (tmp_path / "sitecustomize.py").write_text(
-        "import sys\nsys.modules.update(dict.fromkeys(['jsonschema', 'jsonschema_rs', 'prometheus_client']))\n"
+        "import sys\nsys.modules.update(dict.fromkeys(['jsonschema_rs', 'prometheus_client']))\n"
     )
     parts = beamline.parts(scicow=False, PYTHONPATH=str(tmp_path))
     assert parts["SciCow"]["state"] == "not checked"

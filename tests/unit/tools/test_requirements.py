@@ -17,7 +17,7 @@ MODULES = {"pytango": "tango", "pyyaml": "yaml", "confluent-kafka": "confluent_k
 
 OURS = {"scifish", "scifly", "sdm", "duo", "tango_servers"}
 
-OPTIONAL = {"matplotlib", "PIL", "igor2", "jsonschema", "jsonschema_rs"}
+OPTIONAL = {"matplotlib", "PIL", "igor2", "jsonschema_rs"}
 """Imported where they are used: for pictures, for files of Igor, and to check messages against their schema."""
 
 OF_MACROS = ROOT / "scifish" / "recording" / "spock.py"

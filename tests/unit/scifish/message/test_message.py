@@ -106,7 +106,7 @@ def test_every_type_is_of_the_schema() -> None:
 
 
 def test_a_wrong_message_is_reported_by_its_field() -> None:
-    with pytest.raises(message.MessageError, match=r"^status: 'over' is not one of"):
+    with pytest.raises(message.MessageError, match=r'^status: "over" is not one of'):
         message.check({**ended([]), "status": "over"})
     with pytest.raises(message.MessageError, match=r"^annotation/rating"):
         message.check({**compose.annotation(UUID, {"rating": 9}, NOW, "", SETTINGS, ORIGIN), "seq": 3})
