@@ -132,13 +132,13 @@ def _show(args: argparse.Namespace, settings: SciCowSettings, topics: TopicReade
 
 
 def _export(args: argparse.Namespace, settings: SciCowSettings, topics: TopicReader) -> int:
-    from ingest.scicow.dead_letters.topic import letter_of, whole_value
+    from ingest.scicow.dead_letters.topic import letter_of, whole_message
 
     message = _one(args.id, settings, topics)
     if message is None:
         return 1
     try:
-        value = whole_value(topics, message, letter_of(message))
+        value = whole_message(topics, message, letter_of(message)).value()
     except LookupError as error:
         print(f"scicow: dead letter {args.id}: {error}", file=sys.stderr)
         return 1

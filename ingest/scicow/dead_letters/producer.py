@@ -10,6 +10,7 @@ import contextlib
 import json
 import threading
 import traceback
+from collections.abc import Iterator
 from typing import Any
 
 from confluent_kafka import KafkaError, KafkaException, Producer
@@ -18,6 +19,7 @@ from confluent_kafka.admin import AdminClient, NewTopic
 
 from ingest.scicat import DocumentConflict, Expired, Modified, NotAllowed, SciCatError, TimedOut, TooLarge
 from ingest.scicow.errors import DatasetMissing, ForeignMessage, MessageRefused, MessagesLost, NotYet
+from ingest.scicow.kafka.resend import RESENT_HEADER
 from ingest.scicow.kafka.topics import Headers, headers_of, make_client, producer_settings
 from ingest.scicow.settings import SciCowSettings, SciCowSettingsError
 from scifish.message import MessageError
@@ -30,6 +32,8 @@ LOST_HEADER = "scicow.lost"
 DEAD_LETTER_CONFIRM_SECONDS = 10.0
 MAX_HEADER_TEXT = 4000
 MAX_CUT_VALUE = 100_000
+MAX_CUT_KEY = 1000
+"""Bytes of a key, and of a header that is needed, where headers are cut."""
 
 # What the two headers `...class.name` say is part of the format of a dead letter, for those who search or count
 # letters by it: it stays when a class or its module gets another name.
@@ -77,11 +81,12 @@ class DeadLetterProducer:
 
     def put(self, message: KafkaMessage, error: BaseException) -> None:
         """Returns when Kafka has confirmed it; raises DeadLetterError if it has not, after some 10 s."""
-        value, headers = message.value(), [*headers_of(message), *_headers(message, error)]
-        refused = self._send_with_topic(message.key(), value, headers)
-        if refused is not None and refused.code() == KafkaError.MSG_SIZE_TOO_LARGE and value:
-            headers.append((CUT_HEADER, f"{len(value)} bytes, complete only in the original topic".encode()))
-            refused = self._send(message.key(), value[:MAX_CUT_VALUE], headers)
+        ours = _headers(message, error)
+        refused = self._send_with_topic(message.key(), message.value(), [*headers_of(message), *ours])
+        for key, value, headers in _cut(message):
+            if refused is None or refused.code() != KafkaError.MSG_SIZE_TOO_LARGE:
+                break
+            refused = self._send(key, value, [*headers[:-1], *ours, headers[-1]])
         self._check(refused)
 
     def put_lost(
@@ -197,6 +202,28 @@ class DeadLetterProducer:
             if reported.is_set():
                 return reports[0]
         raise DeadLetterError("no delivery report from Kafka's client library")
+
+
+def _cut(message: KafkaMessage) -> Iterator[tuple[bytes | None, bytes | None, Headers]]:
+    """Key, value and headers of a message that is too large, each time less of it. The last header says what is cut."""
+    key, value, headers = message.key(), message.value() or b"", headers_of(message)
+    said = [f"value of {len(value)} bytes"]
+    if len(value) > MAX_CUT_VALUE:
+        yield key, value[:MAX_CUT_VALUE], [*headers, _cut_header(said)]
+    size = sum(len(name) + len(content or "") for name, content in headers)
+    if headers:
+        said.append(f"{len(headers)} headers of {size} bytes")
+    if key is not None and len(key) > MAX_CUT_KEY:
+        said.append(f"key of {len(key)} bytes")
+        key = key[:MAX_CUT_KEY]
+    # By this one it is known of which message this is a copy.
+    kept = [each for each in headers if each[0] == RESENT_HEADER and len(each[1] or "") <= MAX_CUT_KEY][-1:]
+    for most in (MAX_CUT_VALUE, MAX_CUT_KEY):
+        yield key, value[:most], [*kept, _cut_header(said)]
+
+
+def _cut_header(parts: list[str]) -> tuple[str, bytes]:
+    return CUT_HEADER, f"{', '.join(parts)}: complete only in the original topic".encode()
 
 
 def _headers(message: KafkaMessage, error: BaseException) -> Headers:

@@ -346,9 +346,9 @@ class LetterSettler:
             raise LookupError(
                 "its messages are no longer in Kafka: `scifish resend --since` on the beamline's machine sends them"
             )
-        headers = original_headers(headers_of(message))
-        why = f"dead letter {letter.id}"
-        return resent_record(letter.first, message.key(), whole_value(self._topics, message, letter), headers, why)
+        whole = whole_message(self._topics, message, letter)
+        headers = original_headers(headers_of(whole))
+        return resent_record(letter.first, whole.key(), whole.value(), headers, f"dead letter {letter.id}")
 
     def _settle(self, how: str, ids: dict[LetterId, MessagePosition] | dict[LetterId, None]) -> None:
         records = [settlement(self._letters.topic, each, how, to) for each, to in ids.items()]
@@ -359,16 +359,19 @@ class LetterSettler:
                 self.failed.append((identity, f"was {how}, but Kafka refuses the record of it: {answer.str()}"))
 
 
-def whole_value(topics: TopicReader, message: KafkaMessage, letter: Letter) -> bytes | None:
-    """The value of the message, from its own topic if the letter was cut. LookupError if that is gone."""
+def whole_message(topics: TopicReader, message: KafkaMessage, letter: Letter) -> KafkaMessage:
+    """The message with all of its key, value and headers, from its own topic if the letter was cut.
+
+    LookupError if that is gone.
+    """
     if not letter.cut:
-        return message.value()
+        return message
     if letter.origin is None:
         raise LookupError("it was cut, and does not name the position of the complete message")
     found = topics.one(letter.origin)
     if found is None:
         raise LookupError(f"it was cut, and the complete message, {letter.origin}, is no longer in Kafka")
-    return found.value()
+    return found
 
 
 def settlement(topic: str, letter: LetterId, how: str, to: MessagePosition | None) -> TopicRecord:

@@ -217,6 +217,62 @@ def test_a_cut_letter_takes_the_whole_message_from_its_topic():
         assert all(record.value != cut.value_ for record in writer.records)
 
 
+class Limited:
+    """A producer whose broker takes messages up to a size."""
+
+    limit = 1_000_000
+
+    def __init__(self, config):
+        self.taken = []
+
+    def produce(self, topic, key, value, headers, on_delivery):
+        size = len(key or b"") + len(value or b"") + sum(len(name) + len(content or b"") for name, content in headers)
+        self.report = on_delivery, KafkaError(KafkaError.MSG_SIZE_TOO_LARGE) if size > self.limit else None
+        if size <= self.limit:
+            self.taken.append((key, value, headers))
+
+    def poll(self, timeout):
+        report, refused = self.report
+        report(refused, None)
+        return 1
+
+
+LARGE = [(f"h{number}", bytes(52_380)) for number in range(20)]
+
+
+@pytest.mark.parametrize(
+    ("value", "key", "headers", "limit", "said"),
+    [
+        (b"x" * 999_999, b"u", [("mine", b"1")], 1_000_000, "value of 999999 bytes"),
+        (b"x", b"u", LARGE, 1_000_000, "value of 1 bytes, 21 headers of 1047691 bytes"),
+        (None, b"u", LARGE, 1_000_000, "value of 0 bytes, 21 headers of 1047691 bytes"),
+        (b"x", b"k" * 1_000_000, [], 1_000_000, "value of 1 bytes, 1 headers of 41 bytes, key of 1000000 bytes"),
+        (b"x" * 90_000, b"u", [], 20_000, "value of 90000 bytes, 1 headers of 41 bytes"),
+    ],
+)
+def test_a_letter_that_is_too_large_is_cut_until_kafka_takes_it_and_says_what(
+    monkeypatch, value, key, headers, limit, said
+):
+    monkeypatch.setattr(producer, "Producer", Limited)
+    monkeypatch.setattr(Limited, "limit", limit)
+    letters = DeadLetterProducer(load(DOCS / "scicow.example.yaml", secrets=False))
+    copied = (RESENT_HEADER, b"replay of scifish-cosaxs[0]@3")
+    original = Taken("scifish-cosaxs", 0, 7, value, key, [*headers, copied])
+    letters.put(original, MessageError("seq: is missing"))
+    ((cut_key, cut_value, cut_headers),) = letters._producer.taken
+    cut = Taken(LETTERS, 0, 0, cut_value, cut_key, cut_headers)
+    found = letter_of(cut)
+    assert (found.cut, found.reason) == (True, "seq: is missing")
+    assert (str(found.origin), str(found.first)) == ("scifish-cosaxs[0]@7", "scifish-cosaxs[0]@3")
+    assert dict(cut_headers)["scicow.cut"].decode() == f"{said}: complete only in the original topic"
+    assert original_headers(cut_headers)[-1] == copied
+    topics = FakeTopics(scifish_cosaxs=[original] * 8, scicow_dead_letters=[cut])
+    writer = FakeWriter()
+    LetterSettler(topics, writer, LETTERS).replay([LetterId(0, 0)], lambda _: None)
+    sent = writer.records[0]
+    assert (sent.key, sent.value, sent.headers[:-1]) == (key, value, tuple(headers))
+
+
 def test_a_letter_of_somebody_else_is_not_sent_anywhere():
     topics = FakeTopics(scicow_dead_letters=[Taken(LETTERS, 0, 0, b"x", None, [])])
     writer = FakeWriter()
