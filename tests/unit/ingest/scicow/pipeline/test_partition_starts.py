@@ -4,6 +4,7 @@ import threading
 
 import pytest
 
+from ingest.scicat import SciCatError
 from ingest.scicow.dead_letters.producer import DeadLetterError
 from ingest.scicow.errors import NotYet
 from ingest.scicow.kafka.partition_inspector import InspectionFailed, PartitionFacts
@@ -14,6 +15,7 @@ from tests.unit.ingest.scicow.pipeline.scripted_consumer import (
     TOPIC,
     at,
     counts,
+    more_tries,
     run,
     stop,
 )
@@ -147,6 +149,37 @@ def test_the_messages_of_a_dataset_stay_in_order_when_their_topic_is_made_again(
         lambda: cow.ingestor.failures.clear() is None,
     )
     assert [each["seq"] for each in cow.ingestor.done] == list(range(1, 21))
+
+
+def test_messages_that_wait_for_scicat_while_their_topic_is_made_again_and_again_are_all_done(cow, caplog):
+    """Offsets, and datasets, of one topic are also those of the next."""
+    uuids = [message()["uuid"] for _ in range(3)]
+    topics = [
+        [message("annotation", uuids[seq % 3], seq=10 * number + seq) for seq in range(1, 8)] for number in (1, 2, 3)
+    ]
+    cow.ingestor.away = away = [SciCatError("x", 503)] * 100_000
+    cow._inspector.facts = facts(committed=0, committed_id="one")
+    first, second, third = ([at(offset, each) for offset, each in enumerate(topic)] for topic in topics)
+    run(
+        cow,
+        *first,
+        lambda: cow.progress.held,
+        becomes(cow, topic_id="two"),
+        lambda: cow._starts._unsettled,
+        *second,
+        more_tries(cow, 3),
+        lambda: cow.kafka.revoke(0),
+        becomes(cow, topic_id="three"),
+        lambda: cow.kafka.assign(0),
+        *third,
+        more_tries(cow, 3),
+        lambda: away.clear() is None,
+    )
+    assert "internal error" not in caplog.text
+    for uuid in uuids:
+        mine = [each["seq"] for topic in topics for each in topic if each["uuid"] == uuid]
+        assert [each["seq"] for each in cow.ingestor.done if each["uuid"] == uuid] == mine
+    assert (counts(cow).waiting, counts(cow).ingested, cow.kafka.committed[0]) == (0, 21, 7)
 
 
 @pytest.mark.parametrize("left", ["message", "record"])
