@@ -16,6 +16,7 @@ import secrets
 import sqlite3
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
@@ -38,6 +39,9 @@ from ingest.embedded.metadata import texts
 MAX_ORDER_INDEXES = 12
 """Indexes of this kind. Each costs every write a little, so the oldest goes for a new one."""
 
+NEW_INDEXES_SECONDS = 3600.0
+"""As many as these are made in this time at most: whoever sorts by ever new fields must not hold up the writers."""
+
 
 log = logging.getLogger(__name__)
 
@@ -48,8 +52,14 @@ class OrderIndexes:
     `write` is the store's transaction. Writers wait for the seconds that an index takes.
     """
 
-    def __init__(self, write: Callable[[], AbstractContextManager[sqlite3.Connection]]) -> None:
+    def __init__(
+        self,
+        write: Callable[[], AbstractContextManager[sqlite3.Connection]],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._write = write
+        self._clock = clock
+        self._begun: deque[float] = deque(maxlen=MAX_ORDER_INDEXES)
         self._wanted: queue.SimpleQueue[tuple[TableShape, str] | None] = queue.SimpleQueue()
         self._asked: set[tuple[str, str]] = set()
         self._thread: threading.Thread | None = None
@@ -61,6 +71,10 @@ class OrderIndexes:
         with self._lock:
             if self._stopped or order_value(path, shape) == "NULL" or (shape.table, path) in self._asked:
                 return
+            now = self._clock()
+            if len(self._begun) == MAX_ORDER_INDEXES and now - self._begun[0] < NEW_INDEXES_SECONDS:
+                return  # sorting by it stays slow, and right
+            self._begun.append(now)
             self._asked.add((shape.table, path))
             self._wanted.put((shape, path))
             if self._thread is None:

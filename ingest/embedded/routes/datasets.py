@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import sqlite3
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -12,7 +13,9 @@ from fastapi.responses import JSONResponse, Response
 
 from ingest.embedded import dataset_forms, models, search
 from ingest.embedded.access import (
+    ATTACHMENTS,
     DATASETS,
+    ORIGDATABLOCKS,
     V3_DATASETS,
     CatalogueContext,
     may_change,
@@ -21,7 +24,7 @@ from ingest.embedded.access import (
     visible,
 )
 from ingest.embedded.accounts import CatalogueAccount
-from ingest.embedded.filters import FilterQuery, TableShape, all_of, with_dates
+from ingest.embedded.filters import NO_LIMIT, FilterQuery, TableShape, all_of, where, with_dates
 from ingest.embedded.routes.included import with_included
 from ingest.embedded.routes.request import (
     MERGE_PATCH_TYPE,
@@ -242,9 +245,22 @@ class DatasetApi:
         with held.store.write() as connection:
             document = _changeable(DATASETS.get(connection, pid), who, pid)
             _check_unmodified(request, document)
-            document = {**change(document, fields), **_stamp(who)}
+            before, document = document, {**change(document, fields), **_stamp(who)}
             DATASETS.replace(connection, document)
+            _share_groups(connection, before, document)
         return JSONResponse(self._version.shown(document))
+
+
+def _share_groups(connection: sqlite3.Connection, before: Json, dataset: Json) -> None:
+    """Whoever may not read the dataset any more may not read its lists of files and its pictures, either."""
+    changed = {
+        name: dataset.get(name) for name in ("ownerGroup", "accessGroups") if before.get(name) != dataset.get(name)
+    }
+    if changed:
+        for collection in (ORIGDATABLOCKS, ATTACHMENTS):
+            mine = FilterQuery(where({"datasetId": dataset["pid"]}, collection.shape), limit=NO_LIMIT)
+            for document in collection.select(connection, mine):
+                collection.replace(connection, document | changed)
 
 
 def _stamp(who: CatalogueAccount) -> Json:

@@ -15,7 +15,7 @@ from ingest.embedded import models
 from ingest.embedded.access import INSTRUMENTS, PROPOSALS, SAMPLES, may_change, may_read, now, stamped, visible
 from ingest.embedded.accounts import CatalogueAccount
 from ingest.embedded.filters import all_of, where
-from ingest.embedded.routes.request import Body, Held, Key, Who, list_query, query_object, refuse, validated
+from ingest.embedded.routes.request import Body, Held, Key, LoginBody, Who, list_query, query_object, refuse, validated
 from ingest.embedded.store import Collection, DocumentExists
 
 Json = dict[str, Any]
@@ -25,7 +25,7 @@ def auth_routes() -> APIRouter:
     router = APIRouter(prefix="/api/v3")
 
     @router.post("/auth/login")
-    def login(held: Held, sent: Body) -> JSONResponse:
+    def login(held: Held, sent: LoginBody) -> JSONResponse:
         credentials = validated(models.Credentials, sent)
         who = held.accounts.login(credentials["username"], credentials["password"])
         if who is None:

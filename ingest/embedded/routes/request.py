@@ -10,6 +10,7 @@ from urllib.parse import unquote
 
 from fastapi import Depends, HTTPException, Request
 from pydantic import BaseModel, ValidationError
+from starlette.concurrency import run_in_threadpool
 
 from ingest.embedded.access import CatalogueContext
 from ingest.embedded.accounts import CatalogueAccount
@@ -20,6 +21,12 @@ Model = TypeVar("Model", bound=BaseModel)
 
 MAX_BODY_BYTES = 16 * 1024 * 1024
 """Bytes. The real server answers 500 to more, and not 413."""
+
+MAX_LOGIN_BYTES = 10_000
+"""Bytes of a login, which anybody may send."""
+
+MAX_JSON_PARTS = 500_000
+"""Values and containers in one text. Parsing many more would keep all other requests waiting."""
 
 MAX_JSON_DEPTH = 100
 """Levels of nesting, which is also what MongoDB takes."""
@@ -53,6 +60,9 @@ def error_body(status: int, message: Any) -> Json:
 
 def parse_json(text: str | bytes) -> Any:
     """JSON as the catalogue can store it. HTTPException 400 for anything else."""
+    data = text.encode("utf-8", "replace") if isinstance(text, str) else text
+    if sum(data.count(mark) for mark in (b"[", b"{", b",")) > MAX_JSON_PARTS:
+        raise refuse(400, f"more than {MAX_JSON_PARTS} values")
     try:
         value = json.loads(text, parse_constant=_no_constant, parse_int=_integer, parse_float=_float)
     except (ValueError, RecursionError) as error:
@@ -95,16 +105,21 @@ def _check(value: Any, depth: int = 0) -> None:
             _check(inner, depth + 1)
 
 
-async def body(request: Request) -> Json:
+async def _sent(request: Request, most: int) -> Json:
     """The JSON object that was sent; an empty one if the content type is not JSON, as with NestJS."""
     data = bytearray()
-    async for chunk in request.stream():
-        data += chunk
-        if len(data) > MAX_BODY_BYTES:
-            raise refuse(500, "request entity too large")
+    announced = request.headers.get("content-length", "")
+    too_large = announced.isdecimal() and int(announced[:20]) > most
+    if not too_large:
+        async for chunk in request.stream():
+            data += chunk
+            if too_large := len(data) > most:
+                break
+    if too_large:
+        raise refuse(500, "request entity too large")
     if media_type(request).partition(";")[0].strip() not in ("application/json", MERGE_PATCH_TYPE):
         return {}
-    found = parse_json(bytes(data)) if data else {}
+    found = await run_in_threadpool(parse_json, bytes(data)) if data else {}
     if not isinstance(found, dict):
         raise refuse(400, "a JSON object is needed")
     return found
@@ -198,12 +213,26 @@ async def account(request: Request) -> CatalogueAccount | None:
     return held.accounts.get(username) if username else None
 
 
+Who = Annotated[CatalogueAccount | None, Depends(account)]
+
+
+async def body(request: Request, who: Who) -> Json:
+    """What was sent with a write. HTTPException 403, before anything of it is read, for who is not logged in."""
+    if who is None:
+        raise refuse(403, "Forbidden resource")
+    return await _sent(request, MAX_BODY_BYTES)
+
+
+async def login_body(request: Request) -> Json:
+    return await _sent(request, MAX_LOGIN_BYTES)
+
+
 async def path_key(request: Request) -> str:
     """The `{key}` of the path. The path is matched undecoded, so that a pid can have a `/` in it."""
     return unquote(request.path_params["key"])
 
 
 Held = Annotated[CatalogueContext, Depends(catalogue)]
-Who = Annotated[CatalogueAccount | None, Depends(account)]
 Body = Annotated[Json, Depends(body)]
+LoginBody = Annotated[Json, Depends(login_body)]
 Key = Annotated[str, Depends(path_key)]
