@@ -191,7 +191,7 @@ class _Command:
                 if self._stopping.is_set():
                     return 130
                 paths = sorted(file.path for file in one.files)
-                header = read(one.profile.reader, paths, self._zone)
+                header = read(one.profile.reader, paths, self._zone, self._root)
                 self._count += 1
                 self._show_measurement(one, header, places[one.path], self._state(one, journal))
         print(f"{self._count} measurements; nothing is recorded (--dry-run)", file=sys.stderr)

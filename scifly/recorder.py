@@ -255,7 +255,7 @@ class DatasetRecorder:
     def _header(self, open_measurement: OpenMeasurement, before: Sequence[JournalFile]) -> Header:
         paths = sorted([*open_measurement.files, *(file.path for file in _there(before))])
         try:
-            return read(open_measurement.profile.reader, paths, self._zone)
+            return read(open_measurement.profile.reader, paths, self._zone, open_measurement.measurement.root)
         except Exception as error:  # any file becomes a dataset, with the error as its problem
             log.exception("reading %s", printable(open_measurement.path))
             return Header(problems=(f"{printable(open_measurement.path)}: cannot be read: {type(error).__name__}",))

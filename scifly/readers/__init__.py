@@ -30,8 +30,10 @@ _Read = Callable[[Source, tzinfo], FileHeader]
 _OF_SPECTRUM = re.compile(r".*_\d{4}(?=[^\W\d_].*\d{3}$)", re.DOTALL)
 
 
-def read(reader: str, files: Sequence[str], zone: tzinfo) -> Header:
-    """The header of the measurement that consists of these files. Dates without a zone are in `zone`.
+def read(reader: str, files: Sequence[str], zone: tzinfo, root: str) -> Header:
+    """The header of the measurement that consists of these files below `root`. Dates without a zone are in `zone`.
+
+    No link below the root is followed.
 
     Raises ValueError for an unknown reader, but never because of a file's contents, or for a missing file.
     """
@@ -50,7 +52,7 @@ def read(reader: str, files: Sequence[str], zone: tzinfo) -> Header:
             problems.append(f"{len(ordered) - count} files were not read, because there was no time left")
             break
         try:
-            with opened(path, deadline) as source:
+            with opened(root, path, deadline) as source:
                 parts.append(_part(source, choose, zone))
         except UnreadableError as error:
             problems.append(f"{shown(path)}: {error}")

@@ -12,6 +12,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import BinaryIO
 
+from sdm.beneath import open_beneath
+
 BLOCK_BYTES = 1 << 20
 
 MAX_TEXT_LINE_BYTES = 1 << 20
@@ -64,14 +66,17 @@ class Source:
 
 
 @contextmanager
-def opened(path: str, deadline: float) -> Iterator[Source]:
-    """Open a file for reading. Raises OSError, or UnreadableError if it is not a regular file: a pipe would block."""
+def opened(root: str, path: str, deadline: float) -> Iterator[Source]:
+    """Open a file below the root for reading. Raises OSError, or UnreadableError if it is not a regular file."""
     try:
-        handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOFOLLOW)
+        handle = open_beneath(root, path)
+    except ValueError as error:
+        raise UnreadableError(str(error)) from error
     except OSError as error:
-        if error.errno != errno.ELOOP:
+        if error.errno not in (errno.ELOOP, errno.ENOTDIR):
             raise
-        raise UnreadableError("is a symbolic link, which is not followed") from error
+        behind = "" if error.errno == errno.ELOOP else "behind "
+        raise UnreadableError(f"is {behind}a symbolic link, which is not followed") from error
     with open(handle, "rb", buffering=0) as raw:
         found = os.fstat(handle)
         if not stat.S_ISREG(found.st_mode):

@@ -13,6 +13,8 @@ import threading
 import time
 from collections.abc import Sequence
 
+from sdm.beneath import open_beneath
+
 log = logging.getLogger(__name__)
 
 CHECKSUM_SECONDS = 60.0
@@ -21,22 +23,24 @@ CHECKSUM_SECONDS = 60.0
 READ_GRACE_SECONDS = 5.0
 """Seconds that a single read may take after that."""
 
-MAX_HANGING_THREADS = 4
-"""How many threads may hang in a file system that does not answer; then no more are started."""
+MAX_THREADS = 4
+"""Messages whose files are read at the same time, also those that hang in a file system that does not answer."""
 
 _CHUNK = 1024 * 1024
 
 
 class Checksums:
-    """`algorithm` is blake2b, sha256 or none. Threads may share it.
+    """`algorithm` is blake2b, sha256 or none. `workers` is how many threads share it.
 
     Only files below the `folders` are read, also through links: a sender must learn nothing about other files.
+    At most half of the workers are in here, so that large files do not hold up what has none.
     """
 
-    def __init__(self, algorithm: str, folders: Sequence[str]) -> None:
+    def __init__(self, algorithm: str, folders: Sequence[str], workers: int) -> None:
         self._folders = tuple(map(os.path.realpath, folders))
         self.algorithm = "" if algorithm == "none" else algorithm
-        self._room = threading.Semaphore(MAX_HANGING_THREADS)
+        self._at_once = max(1, min(MAX_THREADS, workers // 2))
+        self._room = threading.Semaphore(self._at_once)
         self._budget = CHECKSUM_SECONDS
 
     def of(self, files: dict[str, int], dataset: str) -> dict[str, str]:
@@ -56,7 +60,9 @@ class Checksums:
             thread.join(self._budget + READ_GRACE_SECONDS)
             found = dict(found)  # a thread that hangs adds no more to it
         else:
-            problems.append("the file system has not answered earlier requests yet")
+            problems.append(
+                f"the files of {self._at_once} other messages are being read, or their file system does not answer"
+            )
         if len(found) < len(files):
             reason = problems[0] if problems else "the file system does not answer"
             log.warning("%s: %d of %d files have no checksum: %s", dataset, len(files) - len(found), len(files), reason)
@@ -103,9 +109,11 @@ class _ChecksumJob:
         if not os.path.isabs(path):
             raise ValueError("is not a full path")
         real = os.path.realpath(path)
-        if not any(os.path.commonpath((real, folder)) == folder for folder in self._folders):
+        folder = next((each for each in self._folders if os.path.commonpath((real, each)) == each), None)
+        if folder is None:
             raise ValueError("is not below one of the checksum_folders")
-        with open(real, "rb", buffering=0, opener=_opened) as file:
+        # What was resolved may be a link again by now.
+        with open(open_beneath(folder, real), "rb", buffering=0) as file:
             status = os.fstat(file.fileno())
             if not stat.S_ISREG(status.st_mode):
                 raise ValueError("is not a regular file")
@@ -117,8 +125,3 @@ class _ChecksumJob:
                 if time.monotonic() > self._deadline:
                     raise ValueError("takes too long")
         return digest.hexdigest()
-
-
-def _opened(path: str, flags: int) -> int:
-    # Opening a named pipe would wait for its other end; a link that is new was not checked.
-    return os.open(path, flags | os.O_NONBLOCK | os.O_NOFOLLOW)

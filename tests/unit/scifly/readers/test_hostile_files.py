@@ -138,7 +138,9 @@ def huge(path: Path, head: bytes, tail: bytes = b"", size: int = GIGABYTE) -> st
 
 def test_an_endless_line(tmp_path: Path, bounded: Callable[[], None]) -> None:
     head, _, tail = ses_text(("Ag3d", "C1s")).partition("Dimension 1 scale=")
-    header = read("ses", [huge(tmp_path / "a.txt", head.encode(), b"\n" + tail.encode(), GIGABYTE // 4)], LUND)
+    header = read(
+        "ses", [huge(tmp_path / "a.txt", head.encode(), b"\n" + tail.encode(), GIGABYTE // 4)], LUND, str(tmp_path)
+    )
     bounded()
     assert header.problems == ()
     assert "Region 2 C1s" in header.metadata
@@ -146,7 +148,12 @@ def test_an_endless_line(tmp_path: Path, bounded: Callable[[], None]) -> None:
 
 def test_endless_numbers_between_two_regions(tmp_path: Path, bounded: Callable[[], None]) -> None:
     one, two = ses_text(("Ag3d", "C1s")).split("[Region 2]")
-    header = read("ses", [huge(tmp_path / "a.txt", one.encode(), b"\n[Region 2]" + two.encode(), GIGABYTE // 4)], LUND)
+    header = read(
+        "ses",
+        [huge(tmp_path / "a.txt", one.encode(), b"\n[Region 2]" + two.encode(), GIGABYTE // 4)],
+        LUND,
+        str(tmp_path),
+    )
     bounded()
     assert header.complete
     assert "Region 2 C1s" in header.metadata
@@ -155,7 +162,10 @@ def test_endless_numbers_between_two_regions(tmp_path: Path, bounded: Callable[[
 def test_endless_scans(tmp_path: Path, bounded: Callable[[], None]) -> None:
     second = prodigy_region("C1s", "08/24/23 14:00:00 UTC")
     header = read(
-        "prodigy", [huge(tmp_path / "a.xy", prodigy_xy().encode(), b"\n" + second.encode(), GIGABYTE // 4)], LUND
+        "prodigy",
+        [huge(tmp_path / "a.xy", prodigy_xy().encode(), b"\n" + second.encode(), GIGABYTE // 4)],
+        LUND,
+        str(tmp_path),
     )
     bounded()
     assert "Region 2 C1s" in header.metadata
@@ -166,7 +176,7 @@ def test_a_wave_of_a_gigabyte(tmp_path: Path, bounded: Callable[[], None]) -> No
     head = bytearray(whole[:384])
     struct.pack_into("<i", head, 4, 320 + GIGABYTE)
     path = huge(tmp_path / "a.ibw", bytes(head), whole[384:], GIGABYTE + 384)
-    header = read("ses", [path], LUND)
+    header = read("ses", [path], LUND, str(tmp_path))
     bounded()
     assert header.problems == ()
     assert header.metadata["Region 1 Ag3d"]["Axis 1 points"] == 1 << 27
@@ -180,7 +190,7 @@ def test_endless_counts_in_xml(tmp_path: Path, bounded: Callable[[], None]) -> N
         for _ in range(20):
             file.write(b"1234\n" * (1 << 20))
         file.write(tail.encode())
-    header = read("prodigy", [str(path)], LUND)
+    header = read("prodigy", [str(path)], LUND, str(tmp_path))
     bounded()
     assert header.problems == ()
 
@@ -192,7 +202,7 @@ def test_reading_stops_at_the_deadline(tmp_path: Path, monkeypatch: pytest.Monke
     monkeypatch.setattr(source, "time", clock)
     one, two = ses_text(("Ag3d", "C1s")).split("[Region 2]")
     first = huge(tmp_path / "a.txt", one.encode(), b"\n[Region 2]" + two.encode(), 4 * GIGABYTE)
-    header = read("ses", [first, str(tmp_path / "b.txt")], LUND)
+    header = read("ses", [first, str(tmp_path / "b.txt")], LUND, str(tmp_path))
     assert header.problems == (
         "1 files were not read, because there was no time left",
         "a.txt: not read to its end: too large for the available time",
@@ -217,7 +227,7 @@ def test_endless_headers(tmp_path: Path, bounded: Callable[[], None]) -> None:
         file.write(b"[Info]\nNumber of Regions=1\n")
         for number in range(200):
             file.write(b"[Info %d]\n" % number + b"a%d=" % number + b"x" * (1 << 20) + b"\n")
-    header = read("ses", [str(tmp_path / "a.txt")], LUND)
+    header = read("ses", [str(tmp_path / "a.txt")], LUND, str(tmp_path))
     bounded()
     assert header.problems[0] == "a.txt: not read to its end: more than 64 MB of headers"
 
@@ -305,7 +315,7 @@ def test_wrong_sizes_in_a_wave(tmp_path: Path, place: int, size: int, bounded: C
 def test_a_note_as_large_as_the_file_is_not_read(tmp_path: Path, bounded: Callable[[], None]) -> None:
     damaged = bytearray(ses_wave())
     struct.pack_into("<i", damaged, 12, 1 << 29)
-    header = read("ses", [huge(tmp_path / "a.ibw", bytes(damaged))], LUND)
+    header = read("ses", [huge(tmp_path / "a.ibw", bytes(damaged))], LUND, str(tmp_path))
     bounded()
     assert "is damaged" in header.problems[0]
 
@@ -346,7 +356,7 @@ def test_a_hostile_database(
     database.execute(statement)
     database.commit()
     database.close()
-    header = read("prodigy", [str(tmp_path / "a.sle")], LUND)
+    header = read("prodigy", [str(tmp_path / "a.sle")], LUND, str(tmp_path))
     bounded()
     assert "not a .sle file of Prodigy" in header.problems[0]
 
@@ -360,7 +370,7 @@ def test_a_missing_file_and_what_is_not_a_file(tmp_path: Path) -> None:
     (tmp_path / "good.txt").write_text(ses_text())
     (tmp_path / "link.txt").symlink_to(tmp_path / "good.txt")
     names = ["folder.txt", "gone.txt", "good.txt", "link.txt", "pipe.txt"]
-    header = read("ses", [str(tmp_path / name) for name in names], LUND)
+    header = read("ses", [str(tmp_path / name) for name in names], LUND, str(tmp_path))
     assert "Region 1 Ag3d" in header.metadata
     assert [problem.partition(":")[0] for problem in header.problems] == [
         "folder.txt",
@@ -373,6 +383,20 @@ def test_a_missing_file_and_what_is_not_a_file(tmp_path: Path) -> None:
     assert header.problems[3] == "pipe.txt: is not a file"
 
 
+def test_nothing_outside_of_the_folder_is_read_when_a_folder_becomes_a_link(tmp_path: Path) -> None:
+    outside, watched = tmp_path / "outside", tmp_path / "watched"
+    for folder in (outside, watched):
+        folder.mkdir()
+    (outside / "a.txt").write_text(ses_text())
+    (watched / "raw").symlink_to(outside)
+    header = read("ses", [str(watched / "raw" / "a.txt"), str(outside / "a.txt")], LUND, str(watched))
+    assert not header.metadata
+    assert sorted(header.problems) == [
+        "a.txt: is behind a symbolic link, which is not followed",
+        f"a.txt: is not below {watched}",
+    ]
+
+
 def test_a_file_that_is_deleted_while_it_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "a.txt"
     path.write_text(ses_text(("Ag3d", "C1s")))
@@ -382,7 +406,7 @@ def test_a_file_that_is_deleted_while_it_is_read(tmp_path: Path, monkeypatch: py
         raise OSError(116, "Stale file handle")
 
     monkeypatch.setattr(source.Lines, "skip_to", vanish)
-    assert read("ses", [str(path)], LUND).problems == ("a.txt: Stale file handle",)
+    assert read("ses", [str(path)], LUND, str(tmp_path)).problems == ("a.txt: Stale file handle",)
 
     def shrink(lines: source.Lines, mark: bytes) -> int:
         os.truncate(path, 300)
@@ -390,7 +414,7 @@ def test_a_file_that_is_deleted_while_it_is_read(tmp_path: Path, monkeypatch: py
 
     monkeypatch.setattr(source.Lines, "skip_to", shrink)
     monkeypatch.setattr(source, "BLOCK_BYTES", 64)
-    assert not read("ses", [str(path)], LUND).complete
+    assert not read("ses", [str(path)], LUND, str(tmp_path)).complete
 
 
 @pytest.mark.parametrize("name", [b"Ag \xe5\xff_0001.txt", "Ag å 日本 0001.txt".encode(), b"Ag\n\x1b[31m.txt"])
@@ -398,7 +422,7 @@ def test_names_of_any_bytes(tmp_path: Path, name: bytes) -> None:
     path = os.path.join(os.fsencode(tmp_path), name)
     with open(path, "wb") as file:
         file.write(ses_text(announced=2).encode())
-    header = read("ses", [os.fsdecode(path)], LUND)
+    header = read("ses", [os.fsdecode(path)], LUND, str(tmp_path))
     assert "Region 1 Ag3d" in header.metadata
     assert header.problems[0].encode().endswith(b": 2 regions are announced, but there are 1")
 
@@ -409,7 +433,7 @@ def test_empty_files_are_not_complete(tmp_path: Path) -> None:
 
 
 def test_thousands_of_problems_are_summarised(tmp_path: Path) -> None:
-    header = read("ses", [str(tmp_path / f"{number}.txt") for number in range(3000)], LUND)
+    header = read("ses", [str(tmp_path / f"{number}.txt") for number in range(3000)], LUND, str(tmp_path))
     assert len(header.problems) == 21
     assert header.problems[-1] == "and 2980 more problems"
 

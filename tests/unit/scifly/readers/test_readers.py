@@ -193,7 +193,7 @@ def test_a_text_and_its_wave_are_one_region(tmp_path: Path) -> None:
     files[0].write_text(ses_text(("Ag3d", "C1s")))
     files[1].write_bytes(ses_wave("Ag3d"))
     files[2].write_text("hello")
-    header = read("ses", [str(file) for file in reversed(files)], LUND)
+    header = read("ses", [str(file) for file in reversed(files)], LUND, str(tmp_path))
     assert list(header.metadata) == ["Experiment", "Analyser", "Region 1 Ag3d", "Region 2 C1s"]
     assert header.data_format == "Scienta SES text 1.3.1, Igor binary wave of Scienta SES 1.2.5"
     assert header.metadata["Region 1 Ag3d"]["Signal"] == "Counts [a.u.]"
@@ -420,7 +420,7 @@ def test_an_experiment_and_its_export_are_one(tmp_path: Path) -> None:
     prodigy_sle(tmp_path / "a.sle")
     text = prodigy_xy(groups=[("as loaded", [prodigy_region("Sb 3d", "08/24/23 14:19:47 UTC")])])
     (tmp_path / "a.xy").write_text(text)
-    header = read("prodigy", [str(tmp_path / name) for name in ("a.sle", "a.xy")], LUND)
+    header = read("prodigy", [str(tmp_path / name) for name in ("a.sle", "a.xy")], LUND, str(tmp_path))
     assert [name for name in header.metadata if name.startswith("Region")] == ["Region 1 Sb 3d"]
 
 
@@ -436,7 +436,7 @@ def test_the_schedule_of_an_experiment(tmp_path: Path) -> None:
 def test_an_sle(tmp_path: Path) -> None:
     path = tmp_path / "session.sle"
     prodigy_sle(path)
-    header = read("prodigy", [str(path)], LUND)
+    header = read("prodigy", [str(path)], LUND, str(tmp_path))
     assert header.problems == ()
     assert header.data_format == "SPECS Prodigy experiment 4.37.2-r68309"
     assert header.started == at(2023, 8, 24, 14, 19, 47) + 0.25
@@ -456,7 +456,7 @@ def test_a_truncated_sle_and_one_of_another_program(tmp_path: Path) -> None:
     whole = path.read_bytes()
     for length in (10, 50, 4096, len(whole) - 1):
         path.write_bytes(whole[:length])
-        assert not read("prodigy", [str(path)], LUND).complete
+        assert not read("prodigy", [str(path)], LUND, str(tmp_path)).complete
     assert "not a .sle file" in header_of(tmp_path, "b.sle", "hello" * 100, "prodigy").problems[0]
 
 
@@ -464,9 +464,9 @@ def test_a_truncated_sle_and_one_of_another_program(tmp_path: Path) -> None:
 
 
 def test_no_reader_reads_nothing(tmp_path: Path) -> None:
-    assert read("none", [str(tmp_path / "missing")], LUND) == Header()
+    assert read("none", [str(tmp_path / "missing")], LUND, str(tmp_path)) == Header()
     with pytest.raises(ValueError, match="there is no reader 'sess', there are ses, prodigy, none"):
-        read("sess", [], LUND)
+        read("sess", [], LUND, "/")
 
 
 def test_headers_fit_into_messages_with_units_that_scicat_converts(tmp_path: Path) -> None:
@@ -518,7 +518,7 @@ real = pytest.mark.skipif(not SHARED.is_dir(), reason="the files of real instrum
 
 @real
 def test_real_files_of_ses() -> None:
-    header = read("ses", [str(file) for file in (SHARED / "ses").iterdir()], LUND)
+    header = read("ses", [str(file) for file in (SHARED / "ses").iterdir()], LUND, str(SHARED))
     assert header.problems == ()
     assert header.complete
     assert header.started == at(2023, 3, 8, 15, 24, 35, zone=LUND)
@@ -529,7 +529,7 @@ def test_real_files_of_ses() -> None:
 
 @real
 def test_real_file_of_prodigy() -> None:
-    header = read("prodigy", [str(SHARED / "prodigy" / "MgFe2O4_small.xy")], LUND)
+    header = read("prodigy", [str(SHARED / "prodigy" / "MgFe2O4_small.xy")], LUND, str(SHARED))
     assert header.problems == ()
     assert header.complete
     assert header.started == at(2023, 8, 24, 14, 11, 36)

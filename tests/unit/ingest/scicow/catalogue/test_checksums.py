@@ -10,6 +10,7 @@ import pytest
 
 from ingest.scicow.catalogue import checksums
 from ingest.scicow.catalogue.checksums import Checksums
+from sdm.beneath import open_beneath
 from tests.waiting import PATIENCE, eventually
 
 
@@ -22,12 +23,12 @@ def data(tmp_path):
 
 @pytest.mark.parametrize("algorithm", ["blake2b", "sha256"])
 def test_of_a_file(data, algorithm):
-    found = Checksums(algorithm, [str(data.parent)]).of({str(data): 3_000_000}, "uuid")
+    found = Checksums(algorithm, [str(data.parent)], 8).of({str(data): 3_000_000}, "uuid")
     assert found == {str(data): hashlib.new(algorithm, data.read_bytes()).hexdigest()}
 
 
 def test_none_is_none(data):
-    assert Checksums("none", [str(data.parent)]).of({str(data): 3_000_000}, "uuid") == {}
+    assert Checksums("none", [str(data.parent)], 8).of({str(data): 3_000_000}, "uuid") == {}
 
 
 def test_what_cannot_be_read_is_reported(data, tmp_path, caplog):
@@ -35,7 +36,7 @@ def test_what_cannot_be_read_is_reported(data, tmp_path, caplog):
     files = {str(tmp_path / "gone"): 1, str(data): 2, str(tmp_path): 0, str(tmp_path / "pipe"): 0, "a.h5": 3}
     for path, size in files.items():
         caplog.clear()
-        assert Checksums("sha256", [str(data.parent)]).of({path: size}, "uuid-1") == {}
+        assert Checksums("sha256", [str(data.parent)], 8).of({path: size}, "uuid-1") == {}
         assert "uuid-1: 1 of 1 files have no checksum" in caplog.text
         assert path in caplog.text
 
@@ -47,27 +48,74 @@ def test_only_files_of_the_given_folders_are_read_wherever_links_lead(data, tmp_
     link.symlink_to(data)
     for path in (str(data), str(link), f"{inside}/../{data.name}", f"{inside}x"):
         caplog.clear()
-        assert Checksums("sha256", [str(inside)]).of({path: 3_000_000}, "uuid") == {}
+        assert Checksums("sha256", [str(inside)], 8).of({path: 3_000_000}, "uuid") == {}
         assert "is not below one of the checksum_folders" in caplog.text
     (inside / "own").write_bytes(b"")
-    assert len(Checksums("sha256", [str(inside)]).of({str(inside / "own"): 0}, "uuid")) == 1
+    assert len(Checksums("sha256", [str(inside)], 8).of({str(inside / "own"): 0}, "uuid")) == 1
 
 
 def test_a_file_that_is_too_large_for_the_time_costs_no_more_than_that(data, monkeypatch, caplog):
     monkeypatch.setattr(checksums, "CHECKSUM_SECONDS", 0.0)
-    assert Checksums("sha256", [str(data.parent)]).of({str(data): 3_000_000}, "uuid") == {}
+    assert Checksums("sha256", [str(data.parent)], 8).of({str(data): 3_000_000}, "uuid") == {}
     assert "takes" in caplog.text
 
 
-def test_a_file_system_that_hangs_is_left_alone(data, monkeypatch, caplog):
+@pytest.mark.parametrize(("workers", "at_once"), [(1, 1), (2, 1), (5, 2), (64, checksums.MAX_THREADS)])
+def test_files_that_take_long_or_hang_take_half_of_the_workers_at_most(data, monkeypatch, caplog, workers, at_once):
+    answers = threading.Event()
+    opening = threading.Semaphore(0)
+
+    def hanging(folder, path):
+        opening.release()
+        assert answers.wait(PATIENCE)
+        return open_beneath(folder, path)
+
+    monkeypatch.setattr(checksums, "open_beneath", hanging)
+    one = Checksums("sha256", [str(data.parent)], workers)
+    one._budget = PATIENCE
+    found = []
+    busy = [
+        threading.Thread(target=lambda: found.append(one.of({str(data): 3_000_000}, "uuid"))) for _ in range(at_once)
+    ]
+    for each in busy:
+        each.start()
+        assert opening.acquire(timeout=PATIENCE)
+    assert one.of({str(data): 3_000_000}, "the next") == {}
+    assert f"the files of {at_once} other messages are being read, or their file system does not answer" in caplog.text
+    answers.set()
+    for each in busy:
+        each.join()
+    assert [len(each) for each in found] == [1] * at_once
+    assert eventually(lambda: one.of({str(data): 3_000_000}, "uuid"))
+
+
+def test_a_file_system_that_hangs_is_given_up_after_a_time(data, monkeypatch, caplog):
     monkeypatch.setattr(checksums, "CHECKSUM_SECONDS", 0.05)
     monkeypatch.setattr(checksums, "READ_GRACE_SECONDS", 0.05)
     answers = threading.Event()
-    monkeypatch.setattr(checksums, "_opened", lambda path, flags: answers.wait() and os.open(path, flags))
-    one = Checksums("sha256", [str(data.parent)])
-    for _ in range(checksums.MAX_HANGING_THREADS + 1):
-        assert one.of({str(data): 3_000_000}, "uuid") == {}
-    assert "has not answered earlier requests yet" in caplog.text
+    monkeypatch.setattr(checksums, "open_beneath", lambda *args: answers.wait() and open_beneath(*args))
+    one = Checksums("sha256", [str(data.parent)], 8)
+    assert one.of({str(data): 3_000_000}, "uuid") == {}
+    assert "the file system does not answer" in caplog.text
     answers.set()
-    one._budget = PATIENCE
-    assert eventually(lambda: one.of({str(data): 3_000_000}, "uuid"))
+
+
+def test_a_folder_that_becomes_a_link_after_it_was_looked_at_leads_to_no_file_outside(
+    data, monkeypatch, tmp_path, caplog
+):
+    """What is hashed must not be a file that the sender may not see."""
+    inside, folder = tmp_path / "inside", tmp_path / "inside" / "raw"
+    folder.mkdir(parents=True)
+    (folder / data.name).write_bytes(data.read_bytes())
+    one = Checksums("sha256", [str(inside)], 8)
+    real = os.path.realpath
+
+    def swapping(path):
+        found = real(path)
+        folder.rename(tmp_path / "away")
+        folder.symlink_to(tmp_path)
+        return found
+
+    monkeypatch.setattr(checksums.os.path, "realpath", swapping)
+    assert one.of({str(folder / data.name): 3_000_000}, "uuid") == {}
+    assert "Not a directory" in caplog.text
