@@ -93,7 +93,7 @@ class MessagePosition(NamedTuple):
     @classmethod
     def parse(cls, text: str) -> MessagePosition | None:
         """The position at the end of a text, as `str` writes it; None if there is none."""
-        found = re.search(r"([A-Za-z0-9._-]{1,249})\[(\d{1,9})\]@(\d{1,18})$", text)
+        found = re.search(r"([A-Za-z0-9._-]{1,249})\[(\d{1,9})\]@(\d{1,18})\Z", text)
         return cls(found[1], int(found[2]), int(found[3])) if found else None
 
     @classmethod
