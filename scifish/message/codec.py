@@ -16,7 +16,7 @@ MAX_MESSAGE_BYTES = 900_000
 """Maximum size of a message in UTF-8. Kafka's default limit is 1 MB, its own overhead included."""
 
 
-MAX_ERROR_TEXT = 300
+MAX_REASON_TEXT = 300
 """Characters of a place in a message, and of what is wrong there."""
 
 
@@ -178,8 +178,8 @@ def check(message: Any) -> None:
 
 
 def _shortened(text: str) -> str:
-    half = MAX_ERROR_TEXT // 2
-    return text if len(text) <= MAX_ERROR_TEXT else f"{text[:half]}...{text[-half:]}"
+    half = MAX_REASON_TEXT // 2
+    return text if len(text) <= MAX_REASON_TEXT else f"{text[:half]}...{text[-half:]}"
 
 
 def _no_constant(name: str) -> None:

@@ -23,7 +23,7 @@ CHECKSUM_SECONDS = 60.0
 READ_GRACE_SECONDS = 5.0
 """Seconds that a single read may take after that."""
 
-MAX_THREADS = 4
+MAX_CHECKSUM_THREADS = 4
 """Messages whose files are read at the same time, also those that hang in a file system that does not answer."""
 
 _CHUNK = 1024 * 1024
@@ -39,7 +39,7 @@ class Checksums:
     def __init__(self, algorithm: str, folders: Sequence[str], workers: int) -> None:
         self._folders = tuple(map(os.path.realpath, folders))
         self.algorithm = "" if algorithm == "none" else algorithm
-        self._at_once = max(1, min(MAX_THREADS, workers // 2))
+        self._at_once = max(1, min(MAX_CHECKSUM_THREADS, workers // 2))
         self._room = threading.Semaphore(self._at_once)
         self._budget = CHECKSUM_SECONDS
 

@@ -60,7 +60,7 @@ def test_a_file_that_is_too_large_for_the_time_costs_no_more_than_that(data, mon
     assert "takes" in caplog.text
 
 
-@pytest.mark.parametrize(("workers", "at_once"), [(1, 1), (2, 1), (5, 2), (64, checksums.MAX_THREADS)])
+@pytest.mark.parametrize(("workers", "at_once"), [(1, 1), (2, 1), (5, 2), (64, checksums.MAX_CHECKSUM_THREADS)])
 def test_files_that_take_long_or_hang_take_half_of_the_workers_at_most(data, monkeypatch, caplog, workers, at_once):
     answers = threading.Event()
     opening = threading.Semaphore(0)
