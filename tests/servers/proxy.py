@@ -32,6 +32,8 @@ class Proxy:
         self.away = False
         """Calls are cut off without an answer."""
         self.fault = fault
+        self.content = b""
+        """What is answered with the status of a fault."""
         self.calls = 0
         self.at_once: Counter[str] = Counter()
         """The most calls at once by uuid."""
@@ -78,7 +80,7 @@ class Proxy:
                 call.close_connection = True
                 return
             status = self.fault(call.command, uuid)
-            content, kind = b"", "text/plain"
+            content, kind = self.content, "text/plain"
             if status is None:
                 status, content, kind = self._passed_on(call, body)
         finally:

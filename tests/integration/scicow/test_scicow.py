@@ -455,6 +455,29 @@ def test_one_dataset_that_always_fails_is_at_last_a_dead_letter(beamline: Beamli
     assert eventually(lambda: beamline.status(good) == "completed")
 
 
+@pytest.mark.parametrize("lie", [b"", b'{"status": "ok"}'])
+def test_what_a_proxy_answers_for_a_while_in_the_place_of_scicat_loses_nothing(
+    beamline: Beamline, slow: Proxy, lie: bytes
+) -> None:
+    scicow = beamline.start_scicow(scicat={"url": slow.url})
+    before = message()
+    picture = {"image": {"caption": "plot", "uri": PNG}, "comment": "fine"}
+    beamline.send(before)
+    assert eventually(lambda: beamline.status(before) == "running")
+    slow.content, slow.fault = lie, lambda method, uuid: 200
+    snapshots = [message("snapshot") for _ in range(20)]
+    ended = message("ended", before["uuid"])
+    beamline.send(*snapshots, ended, message("annotation", before["uuid"], annotation=picture))
+    assert scicow.wait_for("held: ")
+    slow.fault = lambda method, uuid: None
+    for each in [*snapshots, ended]:
+        assert eventually(lambda each=each: (beamline.dataset(each) or {}).get("numberOfFiles") == 1)  # type: ignore[misc]
+        assert beamline.status(each) == "completed"
+    assert eventually(lambda: (beamline.dataset(ended) or {}).get("comment") == "fine")
+    assert len(beamline.scicat.attachments(f"scizoo/{ended['uuid']}")) == 1
+    assert "dead-letter topic" not in scicow.text
+
+
 def hanging_until(go: threading.Event, given: Message) -> Fault:
     """Calls about this dataset."""
 
