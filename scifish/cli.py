@@ -17,11 +17,12 @@ from pathlib import Path
 from typing import TextIO
 
 from scifish import __version__
+from scifish.companion.orphans import refusal
 from scifish.companion.supervisor import Supervisor
 from scifish.message import Message, iso
 from scifish.settings import Settings, SettingsError, spool_folders
-from scifish.settings.sources import SettingsSource, settings_source
-from scifish.spool.database import SPOOL_SUFFIX
+from scifish.settings.sources import SettingsSource, identity_of, settings_source
+from scifish.spool.database import SPOOL_SUFFIX, LeftSpool, left_by_another_account
 from scifish.spool.inspection import SpoolSummary, listing, summarise
 from scifish.spool.requests import request_resend, resend_requested, take_resend_request
 from scifish.spool.sent import SENT_SUFFIX, SentMessage, send_again, sent_messages
@@ -61,8 +62,8 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     status = commands.add_parser(
         "status",
-        help="show waiting messages, for how long and why; exit status 1 if any waits or is refused, 2 if a spool "
-        "cannot be read",
+        help="show waiting messages, for how long and why; exit status 1 if any waits or is refused, or a program has "
+        "left datasets or a spool that is not sent, 2 if a spool cannot be read",
     )
     status.set_defaults(run=_status)
     waiting = commands.add_parser(
@@ -78,6 +79,12 @@ def _parser() -> argparse.ArgumentParser:
     )
     flush.add_argument(
         "--timeout", type=_seconds, default=60.0, metavar="SECONDS", help="maximum duration (default: 60)"
+    )
+    flush.add_argument(
+        "--unidentified",
+        action="store_true",
+        help="also send spools that do not say under which settings they were recorded (of an older version, or "
+        "salvaged), with the present settings; what may be proprietary is not sent",
     )
     flush.set_defaults(run=_flush)
     resend = commands.add_parser(
@@ -124,9 +131,9 @@ def _spool_files(folders: list[Path]) -> tuple[list[Path], list[str]]:
     return sorted(found), problems
 
 
-def _contents(folders: list[Path]) -> tuple[list[SpoolSummary], list[str]]:
-    """The spools in these folders, and a sentence for each folder and each spool that cannot be read."""
-    found = []
+def _contents(folders: list[Path]) -> tuple[list[SpoolSummary], list[LeftSpool], list[str]]:
+    """The spools in these folders, those that other accounts have left, and a sentence for what cannot be read."""
+    found, left = [], []
     files, problems = _spool_files(folders)
     for path in files:
         try:
@@ -134,8 +141,11 @@ def _contents(folders: list[Path]) -> tuple[list[SpoolSummary], list[str]]:
         except FileNotFoundError:
             continue  # all of it has been sent meanwhile
         except (sqlite3.Error, OSError, ValueError) as error:
-            problems.append(f"{path}: cannot be read: {error}")
-    return found, problems
+            if why := left_by_another_account(path):
+                left.append(LeftSpool(path, why))
+            else:
+                problems.append(f"{path}: cannot be read: {error}")
+    return found, left, problems
 
 
 def _status(options: argparse.Namespace) -> int:
@@ -145,18 +155,24 @@ def _status(options: argparse.Namespace) -> int:
     if settings is not None and settings.scidog:  # what is wrong in a file has been said when it was read
         for problem in (*settings.problems, *settings.entries()[1]):
             print(f"settings of {settings.scidog}: {problem}")
-    contents, problems = _contents(folders)
+    contents, left, problems = _contents(folders)
     print(*problems, sep="\n", end="\n" if problems else "")
     for content in contents:
         for line in describe(content, time.time()):
             print(line)
+        if not content.alive and content.unsent:
+            others = left_by_another_account(content.path)  # which this account may read
+            if why := others or refusal(content.path, content.identity, identity_of(source)):
+                print(f"  {why}")
+    for each in left:
+        print(f"{each.path}: {each.why}")
     waiting = sum(content.waiting for content in contents)
     refused = sum(len(content.refused) for content in contents)
     where = ", ".join(map(str, folders)) or "no spool folder exists"
     print(f"{where}: {waiting} messages wait, {refused} refused by Kafka, {len(contents)} spools")
     if problems:
         return 2
-    return 1 if waiting or refused else 0
+    return 1 if left or any(content.unsent for content in contents) else 0
 
 
 def _list(options: argparse.Namespace) -> int:
@@ -214,21 +230,26 @@ def _age(seconds: float) -> str:
 def _flush(options: argparse.Namespace) -> int:
     settings = settings_source()
     folders = _folders(options, settings)
-    contents, problems = _contents(folders)
+    contents, _, problems = _contents(folders)
     print(*problems, sep="\n", end="\n" if problems else "")
     others = {content.path for content in contents if content.alive}
-    left, why = _send_orphans(settings, folders, options.timeout)
+    left, why = _send_orphans(settings, folders, options.timeout, options.unidentified)
     print(f"{left} messages of exited programs are left{f': {why}' if left else ''}")
     return 1 if _report_running(folders, others) or left else 0
 
 
-def _send_orphans(settings: SettingsSource, folders: list[Path], timeout: float) -> tuple[int, str]:
-    """Send the messages of programs that have exited; how many are left, and why."""
-    supervisor = Supervisor(settings, None, folders, lambda report: None)
+def _send_orphans(
+    settings: SettingsSource, folders: list[Path], timeout: float, unidentified: bool = False
+) -> tuple[int, str]:
+    """Send the messages of programs that have exited; how many are left, and why.
+
+    A spool that must not be sent with these settings counts as one message.
+    """
+    supervisor = Supervisor(settings, None, folders, lambda report: None, unidentified=unidentified)
     left = supervisor.flush(timeout, _show_progress)
     why = supervisor.trouble() or f"Kafka has not accepted them within {timeout:g} s"
     supervisor.shut_down(1.0, finish=False)
-    return left, why
+    return left + len(supervisor.left), why
 
 
 def _report_running(folders: list[Path], running: set[Path]) -> int:
@@ -251,7 +272,7 @@ def _resend(options: argparse.Namespace) -> int:
     folders = _folders(options, settings)
     kept = options.since is not None or options.uuid
     left, unreadable = _resend_kept(options, settings, folders) if kept else (0, [])
-    contents, problems = _contents(folders)
+    contents, _, problems = _contents(folders)
     print(*unreadable, *problems, sep="\n", end="\n" if unreadable or problems else "")
     running = {content.path for content in contents if content.alive}
     for path in running:

@@ -14,7 +14,6 @@ from scifish.message import AnyMessage
 from scifish.message.types import Image
 from scifish.native import Future, threading
 from scifish.settings import Settings
-from scifish.settings.sources import SettingsSource
 from scifish.spool.batching import OutboxWriter
 from scifish.spool.database import OutboxBatch, Spool
 from scifish.spool.executor import SpoolExecutor
@@ -26,12 +25,9 @@ log = logging.getLogger(__name__)
 class Finalizer:
     """Composes the last messages of datasets and puts them into the outbox. Threads may share it."""
 
-    def __init__(
-        self, executor: SpoolExecutor, sender: Sender, settings: SettingsSource, withheld: WithheldDatasets
-    ) -> None:
+    def __init__(self, executor: SpoolExecutor, sender: Sender, withheld: WithheldDatasets) -> None:
         self._executor = executor
         self._outgoing = OutboxWriter(executor, sender.wake)
-        self._settings = settings
         self._withheld = withheld
         self._plot_errors: set[str] = set()
         self._drawing = threading.Lock()
@@ -43,14 +39,8 @@ class Finalizer:
         self._withheld.add(record.dataset)
         return False
 
-    def finish(self, spool: Spool, record: Record) -> Future[object] | None:
-        """Put the last message into the spool where the dataset is open; None if no settings are known yet.
-
-        The future is done when that is on disk.
-        """
-        settings = self._settings.known() or self._settings.now()
-        if settings is None:
-            return None
+    def finish(self, spool: Spool, record: Record, settings: Settings) -> Future[object]:
+        """Put the last message into the spool where the dataset is open. The future is done when that is on disk."""
         if not self.may_send(record, settings):
             return self._executor.submit_urgent(lambda: spool.forget(record.uuid))
         if record.observed.values is None:

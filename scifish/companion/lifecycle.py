@@ -309,16 +309,17 @@ class DatasetLifecycle:
         if state.previous is not None and not state.previous.closed:
             self._waiting.append(state)
             return
+        settings = self._settings.known() or self._settings.now()
+        if settings is None:
+            self._waiting.append(state)
+            return
         try:
-            written = self._finalizer.finish(spool, state.record)
+            written = self._finalizer.finish(spool, state.record, settings)
         except Exception as error:
             log.exception("dataset %s: its last message cannot be composed", state.record.uuid)
             self._close_dataset(state, error)
             return
-        if written is None:
-            self._waiting.append(state)
-        else:
-            written.add_done_callback(lambda written: self._close_dataset(state, _failure(written)))
+        written.add_done_callback(lambda written: self._close_dataset(state, _failure(written)))
 
     def _close_dataset(self, state: DatasetState, error: BaseException | None) -> None:
         """Nothing is left to do. What could not be finished stays on disk, for a program of a newer version."""

@@ -4,59 +4,109 @@ from __future__ import annotations
 
 import logging
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from scifish.companion.finalizer import Finalizer
 from scifish.dataset import compose
 from scifish.dataset.compose import Record
 from scifish.native import threading
-from scifish.spool.database import OpenDataset, Spool, orphans
+from scifish.settings import Settings
+from scifish.settings.identity import Identity
+from scifish.settings.sources import SettingsSource
+from scifish.spool.database import LeftSpool, OpenDataset, Spool, orphans
 from scifish.spool.executor import SpoolExecutor
 from scifish.spool.sender import Sender
 
 log = logging.getLogger(__name__)
 
 
+class AdoptionRule:
+    """Which spools of other programs this process may finish and send. Threads may share it."""
+
+    def __init__(self, source: SettingsSource, unidentified: bool = False) -> None:
+        """`unidentified`: a person says that spools that do not name their settings are of these."""
+        self._source = source
+        self._unidentified = unidentified
+
+    def refusal(self, spool: Spool, settings: Settings | None) -> str:
+        """Why it must not be finished and sent with these settings of the source, and what to do; "" if it may."""
+        return refusal(spool.path, spool.identity, Identity.of(self._source.name, settings), self._unidentified)
+
+    def settings_for(self, spool: Spool) -> Settings | None:
+        """The settings of now to finish its datasets with; None if it must not be finished."""
+        settings = self._source.known()
+        if settings is None or self.refusal(spool, settings):
+            return None
+        # Of one that does not say so it is not known whether proprietary metadata may leave the machine.
+        return settings if spool.identity is not None else replace(settings, send_proprietary=False)
+
+
+def refusal(path: Path, recorded: Identity | None, mine: Identity, unidentified: bool = False) -> str:
+    """As `AdoptionRule.refusal`, for the identity of a spool and the one of a process."""
+    if recorded is None:
+        how = f"scifish --spool {path.parent} flush --unidentified"
+        why = "it does not say under which settings it was recorded (it is of an older version, or salvaged)"
+        return "" if unidentified and mine.beamline else f"{why}; if they were {mine}, run: {how}"
+    if mine.beamline and mine.may_send(recorded):
+        return ""
+    return f"it was recorded under {recorded}, and is not sent with {mine}: {recorded.how_to_send(path.parent)}"
+
+
 class OrphanSpools:
     """Takes over the orphaned spools in `folders`. `checked` is set after the first time."""
 
-    def __init__(self, executor: SpoolExecutor, sender: Sender, finalizer: Finalizer, folders: Sequence[Path]) -> None:
+    def __init__(
+        self,
+        executor: SpoolExecutor,
+        sender: Sender,
+        finalizer: Finalizer,
+        folders: Sequence[Path],
+        rule: AdoptionRule,
+        settings: Callable[[], Settings | None],
+    ) -> None:
+        """`settings` are the known ones of this process."""
         self._executor = executor
         self._sender = sender
         self._finalizer = finalizer
         self._folders = list(dict.fromkeys(folders))
-        self._unfinished: list[tuple[Spool, Record]] = []
+        self._rule = rule
+        self._settings = settings
+        self._logged: set[LeftSpool] = set()
+        self.left: list[LeftSpool] = []
+        """The spools that must not be sent by this process, or cannot be."""
         self.checked = threading.Event()
-
-    @property
-    def unfinished(self) -> int:
-        """Datasets that wait for settings."""
-        return len(self._unfinished)
 
     def take_over(self) -> None:
         """Take over the spools that are orphaned now. Never raises."""
         try:
+            left: list[LeftSpool] = []
             for folder in self._folders:
-                for spool in self._open_orphans(folder):
+                found, others = self._open_orphans(folder)
+                left += others
+                for spool in found:
                     self._sender.add(spool)
                     self._finish_all(spool)
+            self.left = left
+            for each in left:
+                if each not in self._logged:
+                    log.warning("the spool %s is left as it is: %s", each.path, each.why)
+            self._logged.update(left)
         except Exception:
             log.exception("orphaned spools cannot be taken over")
         finally:
             self.checked.set()
 
-    def retry_unfinished(self) -> None:
-        """Finish the datasets that waited for settings."""
-        for _ in range(len(self._unfinished)):
-            self._finish(*self._unfinished.pop(0))
-
-    def _open_orphans(self, folder: Path) -> list[Spool]:
+    def _open_orphans(self, folder: Path) -> tuple[list[Spool], list[LeftSpool]]:
         try:
-            return self._executor.submit(lambda: orphans(folder)).result()
+            settings = self._settings()
+            return self._executor.submit(
+                lambda: orphans(folder, lambda spool: self._rule.refusal(spool, settings))
+            ).result()
         except OSError as error:
             log.error("the spools in %s cannot be checked: %s", folder, error)
-            return []
+            return [], []
 
     def _finish_all(self, spool: Spool) -> None:
         try:
@@ -69,8 +119,9 @@ class OrphanSpools:
 
     def _finish(self, spool: Spool, record: Record) -> None:
         try:
-            if self._finalizer.finish(spool, record) is None:
-                self._unfinished.append((spool, record))
+            settings = self._rule.settings_for(spool)
+            if settings is not None:  # else the sender lets go of it
+                self._finalizer.finish(spool, record, settings)
         except Exception:
             log.exception("dataset %s cannot be finished: it stays in the spool %s", record.uuid, spool.path)
 

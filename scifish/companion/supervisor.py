@@ -15,13 +15,13 @@ from pathlib import Path
 
 from scifish.companion.finalizer import Finalizer
 from scifish.companion.lifecycle import DatasetLifecycle, DatasetState
-from scifish.companion.orphans import OrphanSpools, closing_record
+from scifish.companion.orphans import AdoptionRule, OrphanSpools, closing_record
 from scifish.companion.scidog_reports import MEGABYTE, ScidogReporter, shortage
 from scifish.dataset.proprietary import WithheldDatasets
 from scifish.native import Future, threading
 from scifish.settings import Settings, state_directory
-from scifish.settings.sources import SettingsSource
-from scifish.spool.database import OpenDataset, Spool
+from scifish.settings.sources import SettingsSource, identity_of
+from scifish.spool.database import LeftSpool, OpenDataset, Spool
 from scifish.spool.executor import SpoolExecutor
 from scifish.spool.protocol import Announce, Begin, Command, End, LimitReport, Report, TroubleReport, Wake
 from scifish.spool.requests import take_resend_request
@@ -72,19 +72,24 @@ class Supervisor:
         folders: Sequence[Path],
         report: Callable[[Report], None],
         executor: SpoolExecutor | None = None,
+        unidentified: bool = False,
     ) -> None:
         """Start to send what `spool` holds, and to take over the orphaned spools in `folders`.
 
         `report` sends a report to the program, see `scifish.recording.session`; `executor` does the disk's work.
+        `unidentified`: take over also spools that do not say under which settings they were recorded.
         """
         self._settings = settings
         self._spool = spool
         self._report = report
         self._pool = ThreadPool("scifish-work", MAX_WORKERS)
         self.executor = executor or SpoolExecutor(spool.path.parent if spool is not None else next(iter(folders), None))
-        self._sender = Sender(self.executor, settings.known, spool)
-        finalizer = Finalizer(self.executor, self._sender, settings, WithheldDatasets(state_directory() / "withheld"))
-        self._orphans = OrphanSpools(self.executor, self._sender, finalizer, folders)
+        rule = AdoptionRule(settings, unidentified)
+        self._sender = Sender(self.executor, settings.known, spool, lambda other, used: not rule.refusal(other, used))
+        finalizer = Finalizer(self.executor, self._sender, WithheldDatasets(state_directory() / "withheld"))
+        self._orphans = OrphanSpools(self.executor, self._sender, finalizer, folders, rule, settings.known)
+        self._identity = identity_of(settings)
+        self._saved_identity = spool.identity if spool is not None else None
         self._reporter = ScidogReporter(spool.origin) if spool is not None else None
         self._lifecycle = DatasetLifecycle(
             spool, self.executor, self._pool, self._sender, finalizer, settings, self._reporter, report
@@ -169,6 +174,7 @@ class Supervisor:
 
     def _supervise(self) -> None:
         settings = self._settings.known()
+        self._follow_identity()
         if settings is not None and self._spool is not None:
             self._check_room(self._spool, settings.spool_limit * MEGABYTE)
         self._report_trouble(settings)
@@ -182,12 +188,21 @@ class Supervisor:
             self._orphan_check_seconds = min(2 * self._orphan_check_seconds, MAX_ORPHAN_CHECK_SECONDS)
             self._pool.submit(self._adopt)
         if settings is not None:
-            self._orphans.retry_unfinished()
             self._lifecycle.retry_waiting()
         if settings is None or time.monotonic() > self._next_settings_check:
             self._next_settings_check = time.monotonic() + SETTINGS_CHECK_SECONDS
             self._settings.now()
         self._read_spool()
+
+    def _follow_identity(self) -> None:
+        """Write into the spool under which settings it is recorded now, and check with new ones what is orphaned."""
+        identity, spool = identity_of(self._settings), self._spool
+        if spool is not None and identity != self._saved_identity:
+            self._saved_identity = identity
+            self.executor.submit_retrying(lambda: spool.save_identity(identity))
+        if identity != self._identity:
+            self._identity = identity
+            self._next_orphan_check = 0.0
 
     def _handle_requests(self) -> None:
         """Do what `scifish resend` asks for, without waiting for the disk."""
@@ -230,8 +245,17 @@ class Supervisor:
             if not isinstance(error, TimeoutError):  # it is busy; where it hangs, `SpoolExecutor.trouble` has it
                 self._shortage = f"the disk of the spool ({spool.path.parent}) does not answer: {error}"
 
+    @property
+    def left(self) -> list[LeftSpool]:
+        """The spools of other programs that this process must not send, or cannot."""
+        return self._orphans.left
+
     def trouble(self) -> str:
         """A text for people when messages may not be sent; "" if all is well."""
+        return self._own_trouble() or "; ".join(f"the spool {each.path} is not sent: {each.why}" for each in self.left)
+
+    def _own_trouble(self) -> str:
+        """The same without the spools of others."""
         if self.executor.trouble:
             return self.executor.warning
         if self._shortage:
@@ -262,7 +286,7 @@ class Supervisor:
     def _left(self) -> int:
         """How many messages, and datasets whose last message is not composed, Kafka does not have."""
         unchecked = 0 if self._orphans.checked.is_set() else 1
-        return unchecked + self._sender.waiting() + self._orphans.unfinished + len(self._lifecycle.datasets)
+        return unchecked + self._sender.waiting() + len(self._lifecycle.datasets)
 
     def shut_down(self, timeout: float, finish: bool) -> None:
         """Send what can be sent in `timeout` seconds, and release all spools.
@@ -276,7 +300,7 @@ class Supervisor:
             self._interrupt()
         while self._is_busy(finish):
             waited = time.monotonic() - start
-            hopeless = bool(self.trouble()) or self._settings.known() is None
+            hopeless = bool(self._own_trouble()) or self._settings.known() is None
             if self.executor.trouble and finish and timeout > SPOOL_REPLY_SECONDS:
                 if waited > MAX_SHUTDOWN_DISK_WAIT_SECONDS:
                     break

@@ -28,7 +28,8 @@ from scifish.native import Future, run_restarting, threading
 from scifish.recording.companion_process import CompanionProcess
 from scifish.recording.origin import origin
 from scifish.settings import Settings, SettingsError, spool_directory, spool_folders, state_directory
-from scifish.settings.sources import SettingsSource, settings_source
+from scifish.settings.identity import Identity
+from scifish.settings.sources import SettingsSource, identity_of, settings_source
 from scifish.spool.database import SPOOL_SUFFIX, OpenDatasetRow, Spool, as_text
 from scifish.spool.disk import why_refused
 from scifish.spool.executor import SpoolExecutor
@@ -145,7 +146,9 @@ class RecordingSession:
         self._recent: OrderedDict[str, RecordingHandle] = OrderedDict()
         self._stopping = threading.Event()
         # Before any thread is started, so that a failed start leaves no thread behind.
-        self._spool = _open_spool([spool_directory(known), state_directory() / "spool"], program)
+        self._spool = _open_spool(
+            [spool_directory(known), state_directory() / "spool"], program, identity_of(self.settings)
+        )
         try:
             self._spool.skip_checkpoints()
             self._spool.open_rows = self._open_rows
@@ -445,14 +448,14 @@ class RecordingSession:
             self._executor.submit_retrying(lambda: self._spool.progress(news))
 
 
-def _open_spool(folders: list[Path], program: str) -> Spool:
+def _open_spool(folders: list[Path], program: str, identity: Identity) -> Spool:
     """Open a spool in the first folder where that is possible. If none is, OSError of the first folder."""
     first: OSError | None = None
     who = origin(program)
     for folder in folders:
         try:
             folder.mkdir(parents=True, exist_ok=True, mode=0o770)
-            spool = Spool(folder / f"{who['run']}{SPOOL_SUFFIX}", who)
+            spool = Spool(folder / f"{who['run']}{SPOOL_SUFFIX}", who, identity=identity)
         except (OSError, sqlite3.Error) as error:
             why = why_refused(error, folder)
             log.error("no spool can be created in %s: %s", folder, why)

@@ -16,6 +16,7 @@ import tango
 from scifish.message import Message
 from scifish.native import threading
 from scifish.settings.fallback import in_use, load_last_good, save_last_good, with_last_good, wrong
+from scifish.settings.identity import OWN_SETTINGS, Identity, tango_source
 from scifish.settings.model import BEAMLINE_NAME, DEVICE_NAME, Settings, SettingsError, settings_of
 from scifish.settings.paths import expanded
 from scifish.settings.properties import find_scidog, read_properties, settings_from_properties
@@ -39,7 +40,8 @@ LASTING_TROUBLE_SECONDS = 30.0
 class SettingsSource(Protocol):
     """No method raises. `known` does no input or output; `now` waits at most `timeout` seconds.
 
-    `described` returns JSON from which `source_of` makes the same source in another process. `trouble` is a sentence
+    `described` returns JSON from which `source_of` makes the same source in another process. `name` is the source of an
+    `Identity`. `trouble` is a sentence
     for people if edits of the settings have no effect, and this will last, else "": as of the last call of `now`.
     """
 
@@ -51,6 +53,14 @@ class SettingsSource(Protocol):
     def now(self, timeout: float = SETTINGS_TIMEOUT_SECONDS) -> Settings | None: ...
 
     def described(self) -> Message: ...
+
+    @property
+    def name(self) -> str: ...
+
+
+def identity_of(source: SettingsSource) -> Identity:
+    """With the settings that are known now. No input or output."""
+    return Identity.of(source.name, source.known())
 
 
 def source_of(described: Message) -> SettingsSource:
@@ -135,6 +145,10 @@ class WithPathFixer:
     def described(self) -> Message:
         return {"pathfixer": self._pathfixer, "source": self._source.described()}
 
+    @property
+    def name(self) -> str:
+        return self._source.name
+
     def _with_pathfixer(self, settings: Settings | None) -> Settings | None:
         return None if settings is None else replace(settings, path_fixer=self._pathfixer)
 
@@ -165,6 +179,10 @@ class FixedSettings:
 
     def described(self) -> Message:
         return {"fixed": asdict(self._settings)}
+
+    @property
+    def name(self) -> str:
+        return OWN_SETTINGS
 
 
 def _check_types(settings: Settings) -> None:
@@ -203,6 +221,10 @@ class FileSettings:
 
     def described(self) -> Message:
         return {"file": str(self._path), "good": asdict(self._good)}
+
+    @property
+    def name(self) -> str:
+        return str(self._path)
 
     def known(self) -> Settings | None:
         return self._known
@@ -279,6 +301,11 @@ class TangoSettings:
 
     def described(self) -> Message:
         return {}
+
+    @property
+    def name(self) -> str:
+        known = self._known
+        return tango_source(known.scidog if known is not None else os.environ.get("SCIDOG_DEVICE", "").strip())
 
     def now(self, timeout: float = SETTINGS_TIMEOUT_SECONDS) -> Settings | None:
         """The present settings, or the known ones if the database needs longer than `timeout` seconds."""

@@ -14,15 +14,17 @@ import functools
 import json
 import logging
 import os
+import pwd
 import sqlite3
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import astuple, dataclass, fields
+from dataclasses import asdict, astuple, dataclass, fields
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
 from scifish.dataset.compose import Observed, Record
 from scifish.message import AnyMessage, Origin, bounded, encode
+from scifish.settings.identity import Identity
 from scifish.spool.disk import why_refused
 from scifish.spool.requests import REQUEST_SUFFIX
 
@@ -169,11 +171,18 @@ class Spool:
     All methods may raise `sqlite3.Error`; the file is then unchanged.
     """
 
-    def __init__(self, path: Path, origin: Origin | None = None, lock: int | None = None) -> None:
+    def __init__(
+        self,
+        path: Path,
+        origin: Origin | None = None,
+        lock: int | None = None,
+        identity: Identity | None = None,
+    ) -> None:
         """Create the file for this process (with `origin`), adopt an orphan (without), or share it (with `lock`).
 
-        `lock` is the inherited descriptor of the lock that the program holds. Raises SpoolLocked if another process has
-        the file, FileNotFoundError if an orphan does not exist any more.
+        `identity` says under which settings a new one is recorded. `lock` is the inherited descriptor of the lock that
+        the program holds. Raises SpoolLocked if another process has the file, FileNotFoundError if an orphan does not
+        exist any more.
         """
         self.path = path
         self.shared = lock is not None
@@ -187,11 +196,16 @@ class Spool:
             os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
             self._db = self._connect()
             if origin is not None:
-                self._db.execute("INSERT OR REPLACE INTO meta VALUES ('origin', ?)", (json.dumps(origin),))
+                with self._transaction():
+                    self._write_meta("origin", json.dumps(origin))
+                    if identity is not None:
+                        self._write_meta("identity", json.dumps(asdict(identity)))
             row = self._db.execute("SELECT content FROM meta WHERE name = 'origin'").fetchone()
             if row is None:  # its program was killed before the line above
                 row = (json.dumps({"host": "", "program": "", "version": "", "run": path.stem}),)
             self.origin: Origin = json.loads(row[0])
+            self.identity = identity_in(dict(self._db.execute("SELECT name, content FROM meta")))
+            """Under which settings it was recorded; None if a program of an older version has recorded it."""
         except BaseException:
             os.close(self.lock)
             raise
@@ -227,7 +241,7 @@ class Spool:
         self._db.close()
         self._db = self._connect()
         self.origin = {**self.origin, "run": f"{self.origin['run']}-{int(time.time())}"}
-        self._db.execute("INSERT OR REPLACE INTO meta VALUES ('origin', ?)", (json.dumps(self.origin),))
+        self._write_meta("origin", json.dumps(self.origin))
         for row in self.open_rows():
             self._insert(row)
 
@@ -349,7 +363,7 @@ class Spool:
                 ),
             )
             last = first + len(rows) - 1
-            self._db.execute("INSERT OR REPLACE INTO meta VALUES ('seq', ?)", (str(last),))
+            self._write_meta("seq", str(last))
             closed = [(batch.closes,) for batch in batches if batch.closes]
             self._db.executemany("DELETE FROM datasets WHERE uuid = ?", closed)
             begun = [(batch.uuid,) for batch in batches if batch.begins]
@@ -399,7 +413,16 @@ class Spool:
     @_with_new_file
     def save_trouble(self, why: str) -> None:
         """Write why nothing is sent, for `scifish status` in another process; "" if all is well."""
-        self._db.execute("INSERT OR REPLACE INTO meta VALUES ('trouble', ?)", (why,))
+        self._write_meta("trouble", why)
+
+    @_with_new_file
+    def save_identity(self, identity: Identity) -> None:
+        """Write under which settings it is recorded, as often as they change."""
+        self._write_meta("identity", json.dumps(asdict(identity)))
+        self.identity = identity
+
+    def _write_meta(self, name: str, content: str) -> None:
+        self._db.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (name, content))
 
     @property
     def empty(self) -> bool:
@@ -450,16 +473,43 @@ class _Transaction:
                 self._db.execute("ROLLBACK")
 
 
-def orphans(directory: Path) -> list[Spool]:
-    """Adopt the spools in a folder whose programs have exited. OSError if the folder cannot be read."""
-    found = []
+def identity_in(meta: Mapping[str, str]) -> Identity | None:
+    """The identity in the table `meta` of a spool; None if it has none that this version understands."""
+    try:
+        return Identity(**json.loads(meta["identity"]))
+    except (KeyError, ValueError, TypeError):
+        return None
+
+
+@dataclass(frozen=True)
+class LeftSpool:
+    """A spool whose program has exited, and that this process leaves alone. `why` says what a person can do."""
+
+    path: Path
+    why: str
+
+
+def orphans(directory: Path, refusal: Callable[[Spool], str]) -> tuple[list[Spool], list[LeftSpool]]:
+    """Adopt the spools in a folder whose programs have exited, and name those that are left alone.
+
+    `refusal` says why one must not be sent by this process, "" if it may. OSError if the folder cannot be read.
+    """
+    found: list[Spool] = []
+    left: list[LeftSpool] = []
     for path in sorted(directory.glob(f"*{SPOOL_SUFFIX}")):
         try:
-            found.append(Spool(path))
+            spool = Spool(path)
+            # An empty one is adopted in order to be deleted.
+            if not spool.empty and (why := refusal(spool)):
+                left.append(LeftSpool(path, why))
+                spool.leave()
+            else:
+                found.append(spool)
         except (SpoolLocked, FileNotFoundError):
             continue  # in use, or another process has just adopted it
         except PermissionError:
-            log.debug("%s belongs to another account", path)
+            if others := left_by_another_account(path):
+                left.append(LeftSpool(path, others))
         except (OSError, sqlite3.OperationalError) as error:
             log.error(
                 "the spool %s, left by another program, cannot be opened: %s", path, why_refused(error, directory)
@@ -467,7 +517,29 @@ def orphans(directory: Path) -> list[Spool]:
         except (sqlite3.DatabaseError, ValueError) as error:
             aside = rename_damaged(path)
             log.error("the spool %s, left by another program, is damaged (%s): it is renamed to %s", path, error, aside)
-    return found
+    return found, left
+
+
+def left_by_another_account(path: Path) -> str:
+    """A sentence if this spool belongs to another account and no program has it; "" if not, or if it is gone."""
+    try:
+        owner, lock = path.stat().st_uid, path.with_suffix(".lock").stat().st_ino
+    except OSError:
+        return ""
+    if owner == os.geteuid() or lock in _locked_inodes():
+        return ""
+    try:
+        account = pwd.getpwuid(owner).pw_name
+    except KeyError:
+        account = f"of uid {owner}"
+    return f"it belongs to the account {account}, whose program has exited; as this account, run: scifish flush"
+
+
+def _locked_inodes() -> set[int]:
+    """The inodes of all files that processes of this machine lock: their locks cannot be opened by other accounts."""
+    # 1: FLOCK  ADVISORY  WRITE 1234 00:2f:5678 0 EOF. The device is not compared: some file systems have two numbers.
+    lines = Path("/proc/locks").read_text("ascii").splitlines()
+    return {int(line.split()[-3].rpartition(":")[2]) for line in lines if " FLOCK " in line and "->" not in line}
 
 
 def rename_damaged(path: Path) -> Path:

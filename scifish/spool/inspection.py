@@ -17,6 +17,8 @@ from urllib.parse import quote
 
 from scifish.dataset.compose import Record
 from scifish.message import Message, Origin, iso
+from scifish.settings.identity import Identity
+from scifish.spool.database import identity_in
 
 
 def listing(path: Path) -> Message:
@@ -71,6 +73,13 @@ class SpoolSummary:
     trouble: str
     refused: list[tuple[int, str, str]]
     """seq, uuid and reason of each message that Kafka refuses"""
+    identity: Identity | None
+    """Under which settings it was recorded; None if it does not say so."""
+
+    @property
+    def unsent(self) -> int:
+        """How many messages Kafka does not have, and datasets that an exited program has left open."""
+        return self.waiting + len(self.refused) + (0 if self.alive else self.recording)
 
 
 @contextlib.contextmanager
@@ -93,6 +102,7 @@ def _opened(path: Path) -> Iterator[tuple[SpoolSummary, sqlite3.Connection]]:
             size=sum(file.stat().st_size for file in path.parent.glob(f"{path.name}*")),
             trouble=meta.get("trouble", ""),
             refused=db.execute("SELECT seq, uuid, reason FROM refused ORDER BY seq").fetchall(),
+            identity=identity_in(meta),
         )
         yield summary, db
     finally:

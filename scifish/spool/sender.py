@@ -61,12 +61,19 @@ class Sender(threading.Thread):
     """
 
     def __init__(
-        self, executor: SpoolExecutor, settings: Callable[[], Settings | None], own: Spool | None = None
+        self,
+        executor: SpoolExecutor,
+        settings: Callable[[], Settings | None],
+        own: Spool | None = None,
+        may_send: Callable[[Spool, Settings], bool] = lambda spool, settings: True,
     ) -> None:
+        """`may_send` says of another spool whether it may be sent with these settings; else it is let go of."""
         super().__init__(name="scifish-sender", daemon=True)
         self._executor = executor
         self._settings = settings
         self._own = own
+        self._may_send = may_send
+        self._used = Settings()  # by the producer
         self._spools: list[Spool] = [own] if own is not None else []
         self._in_flight: set[MessageKey] = set()
         self._after: dict[Spool, int] = {}  # the last seq passed to librdkafka
@@ -195,6 +202,8 @@ class Sender(threading.Thread):
         waiting = self._executor.submit(lambda: spool.waiting(room, after)).result()
         if waiting:
             self._ready_producer()  # a new producer resets `_after`: then the spool is read again
+            if not self._is_allowed(spool):
+                return 0
             if self._after.get(spool, 0) != after:
                 return 1
             for count, entry in enumerate(waiting):
@@ -210,6 +219,7 @@ class Sender(threading.Thread):
                 "no settings yet: the Tango database does not answer, and none are saved on this machine"
             )
         config = producer_config(settings)
+        self._used = settings
         if self._producer is None or config != self._config or self._broken:
             self._drop_producer()
             self._broken = False
@@ -217,6 +227,10 @@ class Sender(threading.Thread):
             self._config = config
             self.retry_refused()
         return self._producer
+
+    def _is_allowed(self, spool: Spool) -> bool:
+        """Whether the producer, as it is now, may send it."""
+        return spool is self._own or self._may_send(spool, self._used)
 
     def _single_producer(self) -> Producer:
         """One whose batches have one message each: a batch is refused as a whole."""
@@ -327,7 +341,7 @@ class Sender(threading.Thread):
             self._count_refused()
         if confirmed and not self._skipped:
             self._set_trouble("")
-        self._close_empty_orphans()
+        self._let_go()
 
     def _move_refused(self) -> dict[MessageKey, str]:
         """Move the refused messages aside; those that were moved. The others are tried in the next round.
@@ -392,6 +406,8 @@ class Sender(threading.Thread):
             entries = self._executor.submit(partial(spool.refused, REFUSED_PER_ROUND, after)).result()
             for entry in entries:
                 self._ready_producer()  # a new one forgets what is in flight
+                if not self._is_allowed(spool):
+                    break
                 self._retries.in_flight.add((spool, entry.seq))
                 if not self._produce(spool, entry):
                     self._retries.in_flight.discard((spool, entry.seq))
@@ -403,15 +419,24 @@ class Sender(threading.Thread):
         self._retries.round_over()
         return sent
 
-    def _close_empty_orphans(self) -> None:
-        for spool in list(self._spools):
-            if spool is not self._own and self._executor.submit(lambda spool=spool: spool.empty).result():  # type: ignore[misc]
-                self._spools.remove(spool)
-                self._after.pop(spool, None)
-                self._skipped.pop(spool, None)
-                self._retries.from_the_first(spool)
-                self._refusals.pop(spool, None)
-                self._executor.submit(spool.close).result()
+    def _let_go(self) -> None:
+        """Close the spools of other programs that are empty, and those that must not be sent with the settings of now.
+
+        The latter wait for another program; nothing of them is in flight, as their settings have another producer.
+        """
+        settings = self._settings()
+        for spool in [spool for spool in self._spools if spool is not self._own]:
+            allowed = settings is not None and self._may_send(spool, settings)
+            if allowed and not self._executor.submit(lambda spool=spool: spool.empty).result():  # type: ignore[misc]
+                continue
+            if not allowed and any(owner is spool for owner, _ in self._in_flight):
+                self._drop_producer()
+            self._spools.remove(spool)
+            self._after.pop(spool, None)
+            self._skipped.pop(spool, None)
+            self._retries.from_the_first(spool)
+            self._refusals.pop(spool, None)
+            self._executor.submit(spool.close).result()
 
     def _on_error(self, error: KafkaError) -> None:
         self._set_trouble(f"{error.str()}")

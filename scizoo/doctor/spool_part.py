@@ -9,9 +9,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from scifish.cli import describe
+from scifish.companion.orphans import refusal
 from scifish.companion.scidog_reports import shortage
 from scifish.settings import Settings, spool_directory, spool_folders
-from scifish.spool.database import SPOOL_SUFFIX
+from scifish.settings.identity import Identity, tango_source
+from scifish.spool.database import SPOOL_SUFFIX, left_by_another_account
 from scifish.spool.inspection import SpoolSummary, summarise
 from scizoo.doctor.report import NOT_CHECKED, OK, WRONG, PartReport
 
@@ -27,10 +29,12 @@ def spool(settings: Settings | None) -> Sequence[PartReport]:
         folders = spool_folders(settings or Settings())
     except PermissionError as error:
         return [PartReport("Spool", NOT_CHECKED, str(error), OTHER_ACCOUNT)]
-    contents, unreadable = _contents(folders)
+    contents, left, unreadable = _contents(folders)
     where = ", ".join(map(str, folders)) or f"{spool_directory(settings or Settings())} (not there yet)"
     now = time.time()
-    bad = [content for content in contents if _is_stuck(content, now)]
+    mine = Identity.of(settings.file or tango_source(settings.scidog), settings) if settings is not None else None
+    stuck = [content for content in contents if _is_stuck(content, now)]
+    bad = [line for content in stuck for line in (*describe(content, now), *_others(content, mine))] + left
     facts = {
         "folders": [str(folder) for folder in folders],
         "waiting": sum(content.waiting for content in contents),
@@ -38,7 +42,7 @@ def spool(settings: Settings | None) -> Sequence[PartReport]:
         "unreadable": unreadable,
     }
     if bad:
-        lines = [f"{where}: messages are not sent", *(line for content in bad for line in describe(content, now))]
+        lines = [f"{where}: messages are not sent", *bad]
         advice = (
             "See the part Kafka. `scifish flush` sends the messages of programs that have exited, `scifish resend` "
             "retries those that Kafka has refused."
@@ -56,25 +60,33 @@ def spool(settings: Settings | None) -> Sequence[PartReport]:
     return [PartReport("Spool", OK, text, facts=facts)]
 
 
-def _contents(folders: Sequence[Path]) -> tuple[list[SpoolSummary], list[str]]:
-    """The spools, and a sentence for each that cannot be read."""
+def _contents(folders: Sequence[Path]) -> tuple[list[SpoolSummary], list[str], list[str]]:
+    """The spools, a line for each that another account has left, and a sentence for each that cannot be read."""
     readable = [folder for folder in folders if os.access(folder, os.R_OK | os.X_OK)]
     unreadable = [f"{folder}: no permission" for folder in folders if folder not in readable]
-    found = []
+    found, left = [], []
     for path in sorted(path for folder in readable for path in folder.glob(f"*{SPOOL_SUFFIX}")):
         try:
             found.append(summarise(path))
         except FileNotFoundError:
             continue  # all of it has been sent meanwhile
         except (sqlite3.Error, OSError) as error:
-            if path.exists():
+            if others := left_by_another_account(path):
+                left.append(f"{path}: {others}")
+            elif path.exists():
                 unreadable.append(f"{path}: {error}")
-    return found, unreadable
+    return found, left, unreadable
+
+
+def _others(content: SpoolSummary, mine: Identity | None) -> list[str]:
+    """A line if it is not sent by programs of these settings."""
+    why = refusal(content.path, content.identity, mine) if mine is not None and not content.alive else ""
+    return [f"  {why}"] if why else []
 
 
 def _is_stuck(content: SpoolSummary, now: float) -> bool:
     waits_long = content.since is not None and now - content.since > SENDING_SECONDS
-    return bool(content.refused) or waits_long or bool(content.waiting and not content.alive)
+    return bool(content.refused) or waits_long or bool(content.unsent and not content.alive)
 
 
 def _shortage(folder: Path) -> str:

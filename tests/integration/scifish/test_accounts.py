@@ -14,6 +14,8 @@ from pathlib import Path
 
 import pytest
 
+from scifish.spool.database import Spool
+from tests.builders.messages import message
 from tests.waiting import PATIENCE
 
 UID = "54321"
@@ -110,3 +112,18 @@ def test_a_spool_of_another_account_is_not_shown_as_nothing(tmp_path: Path) -> N
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=PATIENCE)
     assert (done.returncode, done.stderr) == (2, "")
     assert "spool: cannot be read: Permission denied\n" in done.stdout
+
+
+def test_what_another_account_has_left_is_said(run: Run, tmp_path: Path) -> None:
+    folder = tmp_path / "spool"
+    folder.mkdir()
+    folder.chmod(0o777)
+    spool = Spool(folder / "killed.spool", message()["origin"])
+    spool.put("t", message())
+    for command in (["status"], ["flush", "--timeout", "0"]):
+        assert "belongs to the account" not in run(SCIFISH, *command).stdout  # its program is running
+    spool.close()
+    for command in (["status"], ["flush", "--timeout", "0"]):
+        done = run(SCIFISH, *command)
+        assert done.returncode == 1
+        assert "it belongs to the account root, whose program has exited; as this account, run: scifish" in done.stdout

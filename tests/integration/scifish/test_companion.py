@@ -11,7 +11,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import closing, suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from uuid import uuid4
 
@@ -28,7 +28,7 @@ from scifish.spool.inspection import summarise
 from tests.builders.messages import message
 from tests.servers.kafka import Kafka
 from tests.servers.topic import Topic
-from tests.spools import left_in
+from tests.spools import left_in, under
 from tests.waiting import PATIENCE, eventually
 
 pytestmark = pytest.mark.first
@@ -265,7 +265,8 @@ def test_commands_are_unicode_whatever_the_language_of_the_machine(lab: Lab, mon
 
 def test_messages_of_a_topic_that_kafka_does_not_allow_hold_up_no_others(lab: Lab) -> None:
     lab.spool.mkdir()
-    spool = Spool(lab.spool / "gone-1.spool", {"host": "h", "program": "gone", "version": "1", "run": "gone-1"})
+    who = {"host": "h", "program": "gone", "version": "1", "run": "gone-1"}
+    spool = Spool(lab.spool / "gone-1.spool", who, identity=under(lab.settings))
     spool.put("not allowed", message(origin=spool.origin))
     spool.put(lab.topic.name, message(origin=spool.origin, datasetName="behind"))
     spool.close()
@@ -402,3 +403,33 @@ def test_a_dataset_is_not_lost_with_a_file_that_gets_damaged_while_it_is_recorde
     assert list(lab.spool.glob("*.broken"))
     assert session._open == {}
     session.close()
+
+
+def test_what_a_killed_program_of_another_beamline_has_left_goes_nowhere_else(lab: Lab, tmp_path: Path) -> None:
+    """As with the YAML file of a test beside a beamline's program: one account, one folder."""
+    others = replace(lab.settings, beamline="other", topic="scifish-other", kafka_bootstrap_servers="127.0.0.1:9")
+    program = PROGRAM.format(settings=asdict(others), fork=False)
+    with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True) as running:
+        assert running.stdout is not None
+        uuid = running.stdout.readline().strip()
+        (file,) = lab.spool.glob("*.spool")
+        assert eventually(lambda: summarise(file).waiting == 1)
+        os.kill(companion(running.pid), signal.SIGKILL)
+        running.kill()
+    session = lab.session()
+    assert wait_for_last(lab.topic, session.record_snapshot({"datasetName": "mine"}).uuid)
+    assert eventually(lambda: f"the spool {file} is not sent" in session.trouble())
+    assert (summarise(file).waiting, summarise(file).recording) == (1, 1)
+    assert not [m for m in lab.topic.messages if m["uuid"] == uuid]
+    session.close()
+    # With the same settings from a file it is finished, and waits for its own Kafka.
+    settings = tmp_path / "other.yaml"
+    settings.write_text(
+        f"Beamline: other\nTopic: scifish-other\nKafkaBootstrapServers: 127.0.0.1:9\nSpoolDirectory: {lab.spool}\n"
+    )
+    flush = [str(Path(sys.executable).with_name("scifish")), "flush", "--timeout", "3"]
+    done = subprocess.run(
+        flush, env={**os.environ, "SCIFISH_CONFIG": str(settings)}, capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stdout.count("2 messages of exited programs are left")) == (1, 1), done.stdout
+    assert (summarise(file).waiting, summarise(file).recording) == (2, 0)

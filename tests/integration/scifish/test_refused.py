@@ -27,6 +27,7 @@ from tests.faults.clock import Clock
 from tests.servers.kafka import Kafka, configure_topic, delete_messages, free_ports
 from tests.servers.tango_system import control_system
 from tests.servers.topic import Topic
+from tests.spools import under
 from tests.waiting import PATIENCE, eventually
 
 SCIFISH = str(Path(sys.executable).with_name("scifish"))
@@ -114,7 +115,8 @@ def test_what_is_refused_for_a_clock_that_is_ahead_is_reported_and_sent_when_the
 
 def test_of_an_exited_program_they_are_sent_by_the_next_flush(lab: Lab) -> None:
     lab.spool.mkdir()
-    spool = Spool(lab.spool / "gone-1.spool", {"host": "h", "program": "gone", "version": "1", "run": "gone-1"})
+    who = {"host": "h", "program": "gone", "version": "1", "run": "gone-1"}
+    spool = Spool(lab.spool / "gone-1.spool", who, identity=under(lab.settings))
     spool.put(lab.topic.name, *(message(origin=spool.origin) for _ in range(50)))
     spool.refuse(dict.fromkeys(range(1, 51), "Broker: Invalid timestamp"))
     spool.close()

@@ -21,6 +21,7 @@ from scifish.spool.database import OpenDatasetRow, Spool
 from scifish.spool.inspection import summarise
 from tests.servers.stopped import stopped
 from tests.servers.tango_system import control_system
+from tests.spools import under
 from tests.waiting import PATIENCE, eventually
 
 ORIGIN = {"host": "h", "program": "killed", "version": "1", "run": "killed-1"}
@@ -83,7 +84,8 @@ PLACES: list[Message] = [
 
 def killed(folder: Path, number: int, place: Message) -> Path:
     """The spool of a program that was killed in the middle of a dataset, before any value was read."""
-    spool = Spool(folder / f"killed-{number}.spool", {**ORIGIN, "run": f"killed-{number}"})
+    who = {**ORIGIN, "run": f"killed-{number}"}
+    spool = Spool(folder / f"killed-{number}.spool", who, identity=under(settings(folder)))
     given = {"datasetName": "x", "scientificMetadata": {}}
     record = Record(f"0d1c950f-5492-5d5f-b66c-f788b18d1ef{number}", 1.0, given, observed=Observed(place=place))
     spool.begin(OpenDatasetRow.of(record))

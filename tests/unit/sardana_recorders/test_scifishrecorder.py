@@ -11,7 +11,8 @@ from typing import Any, Protocol
 
 import pytest
 
-from scifish.spool.database import OpenDataset, Spool, orphans
+from scifish.spool.database import OpenDataset, Spool
+from tests.spools import adopted
 from tests.waiting import eventually
 
 WARM = """
@@ -437,7 +438,7 @@ def test_a_scan_in_the_hook_of_another_leaves_that_one_open(scan: Scan, tmp_path
 def _left_open(tmp_path: Path) -> list[OpenDataset]:
     # Its companion exits when it sees that the program is gone.
     left: list[Spool] = []
-    assert eventually(lambda: bool(left.extend(orphans(tmp_path / "state" / "scifish" / "spool")) or left))
+    assert eventually(lambda: bool(left.extend(adopted(tmp_path / "state" / "scifish" / "spool")) or left))
     (spool,) = left
     found = spool.open_datasets()
     spool.close()

@@ -22,6 +22,7 @@ from scifish.settings.sources import FixedSettings
 from scifish.spool.database import OpenDatasetRow, Spool
 from scifish.spool.inspection import summarise
 from scifish.spool.protocol import Begin, End, Report, SnapshotReport
+from tests.spools import under
 from tests.waiting import PATIENCE, eventually
 
 ORIGIN = {"host": "h", "program": "p", "version": "1", "run": "run-1"}
@@ -146,7 +147,9 @@ def test_a_spool_that_is_let_go_of_a_little_later_is_taken_over_soon(
 ) -> None:
     monkeypatch.setattr("scifish.companion.supervisor.FIRST_ORPHAN_CHECK_SECONDS", 0.5)
     (tmp_path / "left").mkdir()
-    left = Spool(tmp_path / "left" / "run-0.spool", ORIGIN)  # a killed program's, with its companion still at it
+    left = Spool(
+        tmp_path / "left" / "run-0.spool", ORIGIN, identity=under(SETTINGS)
+    )  # a killed program's, with its companion still at it
     left.begin(kept(UUIDS[0]))
     supervisor = Supervisor(FixedSettings(SETTINGS), spool, [left.path.parent], reports.append)
     try:

@@ -1,6 +1,7 @@
 """The spool: what is on disk stays there, whatever happens to the program."""
 
 import json
+import os
 import signal
 import sqlite3
 import subprocess
@@ -21,6 +22,7 @@ from scifish.spool import executor as executor_module
 from scifish.spool.database import OpenDatasetRow, Spool, SpoolLocked, as_text, orphans, rename_damaged
 from scifish.spool.executor import SpoolExecutor
 from scifish.spool.inspection import summarise
+from tests.spools import adopted
 from tests.waiting import PATIENCE, eventually
 
 ORIGIN = {"host": "h", "program": "p", "version": "1", "run": "run-1"}
@@ -104,12 +106,12 @@ def test_one_program_has_a_spool_and_an_orphan_is_taken_once(path: Path) -> None
     spool.put("t", message())
     with pytest.raises(SpoolLocked):
         Spool(path)
-    assert orphans(path.parent) == []
+    assert adopted(path.parent) == []
     assert summarise(path).alive
     spool.close()
     assert not summarise(path).alive
-    (taken,) = orphans(path.parent)
-    assert orphans(path.parent) == []
+    (taken,) = adopted(path.parent)
+    assert adopted(path.parent) == []
     taken.close()
 
 
@@ -146,7 +148,7 @@ def test_one_bad_orphan_does_not_hide_the_others(path: Path) -> None:
         spool.put("t", message())
         spool.close()
     path.with_name("b.spool").write_bytes(b"this is not a database" * 500)
-    found = orphans(path.parent)
+    found = adopted(path.parent)
     assert [spool.path.stem for spool in found] == ["a", "c"]
     assert path.with_name("b.broken").exists()
     for spool in found:
@@ -166,9 +168,14 @@ def test_a_spool_of_another_account_is_left_alone(path: Path, monkeypatch: pytes
         return really(lock)
 
     monkeypatch.setattr(database_module, "_take_lock", take)
-    (found,) = orphans(path.parent)
-    assert found.path.stem == "b"
+    monkeypatch.setattr(database_module.os, "geteuid", lambda: os.stat(path.parent).st_uid + 1)
+    (found,), (left,) = orphans(path.parent, lambda spool: "")
+    assert (found.path.stem, left.path.stem) == ("b", "a")
+    assert "belongs to the account" in left.why
     found.close()
+    running = really(left.path.with_suffix(".lock"))  # its program has it: it is no orphan
+    assert [each.path.stem for each in orphans(path.parent, lambda spool: "no")[1]] == ["b"]
+    os.close(running)
 
 
 WRITER = """
@@ -191,7 +198,7 @@ def test_what_a_call_returned_from_survives_sigkill(path: Path) -> None:
         writer.send_signal(signal.SIGKILL)
         for line in writer.stdout:
             said = int(line)
-    (spool,) = orphans(path.parent)
+    (spool,) = adopted(path.parent)
     waiting = spool.waiting(10_000)
     assert [entry.uuid for entry in waiting[: said + 1]] == [str(number) for number in range(said + 1)]
     assert [entry.seq for entry in waiting] == list(range(1, len(waiting) + 1))

@@ -13,9 +13,10 @@ import pytest
 
 from scifish.spool import disk, sender
 from scifish.spool import executor as executor_module
-from scifish.spool.database import Spool, orphans
+from scifish.spool.database import Spool
 from scifish.spool.disk import QUOTA_USED_UP, why_refused
 from tests.builders.messages import message
+from tests.spools import adopted
 from tests.unit.scifish.spool.test_sender import Lab
 from tests.waiting import eventually
 
@@ -84,7 +85,7 @@ def test_a_new_spool_and_one_that_is_left_say_the_same(
         with pytest.raises(sqlite3.OperationalError) as caught:
             Spool(tmp_path / "a.spool", origin)
         assert why_refused(caught.value, tmp_path) == QUOTA_USED_UP
-        assert orphans(tmp_path) == []
+        assert adopted(tmp_path) == []
     assert f"cannot be opened: {QUOTA_USED_UP}" in caplog.text
 
 
