@@ -12,6 +12,7 @@ import socket
 import sqlite3
 import sys
 import time
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TextIO
@@ -21,6 +22,7 @@ from scifish.companion.orphans import refusal
 from scifish.companion.supervisor import Supervisor
 from scifish.message import Message, iso
 from scifish.settings import Settings, SettingsError, spool_folders
+from scifish.settings.identity import Identity
 from scifish.settings.sources import SettingsSource, identity_of, settings_source
 from scifish.spool.database import SPOOL_SUFFIX, LeftSpool, left_by_another_account
 from scifish.spool.inspection import SpoolSummary, listing, summarise
@@ -318,18 +320,30 @@ def _resend_kept(options: argparse.Namespace, source: SettingsSource, folders: l
     if settings is None:
         raise SettingsError("no settings (TANGO_HOST, SCIDOG_DEVICE, SCIFISH_CONFIG)")
     problems: list[str] = []
+    mine = identity_of(source)
+    others: Counter[Identity | None] = Counter()
+
+    def of_mine() -> Iterator[SentMessage]:
+        for each in _kept(options, folders, problems):
+            if each.identity is not None and mine.may_send(each.identity):
+                yield each
+            else:
+                others[each.identity] += 1
+
     try:
-        done = send_again(settings, _kept(options, folders, problems), options.timeout)
+        done = send_again(settings, of_mine(), options.timeout)
     except SettingsError as error:
-        left = sum(1 for _ in _kept(options, folders, problems))
+        left = sum(1 for _ in of_mine())
         print(f"{left} messages that were sent before are left: {error}")
         return left, problems
+    for identity, count in others.items():
+        print(f"{count} messages are not sent with {mine}: they were recorded under {identity or 'unknown settings'}")
     print(f"{done.sent} messages that were sent before are sent again")
     if done.left:
         print(f"{done.left} of them are left: Kafka has not accepted them within {options.timeout:g} s")
     for line in done.refused[:MAX_NAMED_REFUSALS]:
         print(f"  not accepted: {line}")
-    return len(done.refused) + done.left, problems
+    return len(done.refused) + done.left + others.total(), problems
 
 
 def _kept(options: argparse.Namespace, folders: list[Path], problems: list[str]) -> Iterator[SentMessage]:

@@ -261,7 +261,7 @@ class Sender(threading.Thread):
                 return
             if error is None:
                 text = entry.message.decode("utf-8", "surrogateescape")
-                self._confirmed[key] = SentMessage(time.time(), entry.topic, entry.uuid, text)
+                self._confirmed[key] = SentMessage(time.time(), entry.topic, entry.uuid, text, spool.identity)
             else:
                 self._failed(key, entry, error)
 

@@ -23,7 +23,9 @@ from pathlib import Path
 
 from confluent_kafka import KafkaError, KafkaException, Producer
 
+from scifish.message import Message
 from scifish.settings import Settings
+from scifish.settings.identity import Identity
 from scifish.spool.kafka_config import make_client, producer_config
 
 log = logging.getLogger(__name__)
@@ -44,12 +46,16 @@ SENT_FREE_FRACTION = 0.2
 
 @dataclass(frozen=True)
 class SentMessage:
-    """A message that Kafka has confirmed at `time`, in seconds since 1970. `message` is its JSON as it was sent."""
+    """A message that Kafka has confirmed at `time`, in seconds since 1970. `message` is its JSON as it was sent.
+
+    `identity` says under which settings it was recorded; None if that is not known.
+    """
 
     time: float
     topic: str
     uuid: str
     message: str
+    identity: Identity | None = None
 
 
 class SentLog:
@@ -169,11 +175,16 @@ def sent_messages(path: Path, since: float, until: float, uuids: Collection[str]
     try:
         with gzip.open(path, "rt", encoding="utf-8") as lines:
             for line in lines:
-                found = SentMessage(**json.loads(line))
+                found = _sent_message(json.loads(line))
                 if since <= found.time < until and (not uuids or found.uuid in uuids):
                     yield found
     except (EOFError, zlib.error, gzip.BadGzipFile, ValueError, TypeError) as error:
         log.debug("%s ends here: %s", path, error)
+
+
+def _sent_message(kept: Message) -> SentMessage:
+    identity = kept.pop("identity", None)
+    return SentMessage(**kept, identity=Identity(**identity) if identity else None)
 
 
 @dataclass

@@ -18,6 +18,7 @@ from confluent_kafka import Producer
 
 from scifish.cli import main
 from scifish.settings import Settings
+from scifish.settings.identity import Identity
 from scifish.spool import sent
 from scifish.spool.sent import SentLog, SentMessage, prune, send_again, sent_messages
 
@@ -25,8 +26,9 @@ WEEK = 7.0
 MEGABYTE = 1_000_000
 
 
-def messages(count: int, since: float = 1000.0) -> list[SentMessage]:
-    return [SentMessage(since + n, "topic", f"uuid-{n}", f'{{"seq": {n}, "text": "20 °C"}}') for n in range(count)]
+def messages(count: int, since: float = 1000.0, of: Identity | None = None) -> list[SentMessage]:
+    texts = [f'{{"seq": {n}, "text": "20 °C"}}' for n in range(count)]
+    return [SentMessage(since + n, "topic", f"uuid-{n}", text, of) for n, text in enumerate(texts)]
 
 
 def kept(folder: Path, since: float = 0.0, until: float = 1e12, *uuids: str) -> list[SentMessage]:
@@ -185,9 +187,10 @@ def test_resend_sends_the_files_that_it_can_read_by_one_producer(
 ) -> None:
     spools = tmp_path / "spools"
     spools.mkdir()
-    for since in (1000.0, 2000.0):
+    mine = Identity(str(tmp_path / "scifish.yaml"))
+    for since, of in ((1000.0, mine), (2000.0, mine), (3000.0, None), (4000.0, Identity("/etc/other.yaml", "other"))):
         log = SentLog()
-        log.keep(spools, messages(2, since), WEEK, MEGABYTE)
+        log.keep(spools, messages(2, since, of), WEEK, MEGABYTE)
         log._count = 0
         log.close()
         (path,) = spools.glob(f"*-{os.getpid()}-1.sent")
@@ -204,6 +207,10 @@ def test_resend_sends_the_files_that_it_can_read_by_one_producer(
     assert main(["--spool", str(spools), "resend", "--since", "1970-01-01T00:00"]) == 1
     text = capsys.readouterr().out
     assert "4 messages that were sent before are sent again" in text
+    assert "2 messages are not sent with the settings of" in text
+    assert "they were recorded under unknown settings" in text
+    assert "they were recorded under the settings of /etc/other.yaml (Beamline: other" in text
+    assert "4 messages are left" in text
     assert f"{spools / '1.sent'}: cannot be read: Is a directory" in text
     assert "2.sent" not in text
     assert len(producers) == 1
@@ -216,7 +223,7 @@ def test_resend_with_a_configuration_that_kafkas_library_does_not_take_names_fil
     spools = tmp_path / "spools"
     spools.mkdir()
     log = SentLog()
-    log.keep(spools, messages(3, time.time()), WEEK, MEGABYTE)
+    log.keep(spools, messages(3, time.time(), Identity(str(tmp_path / "scifish.yaml"))), WEEK, MEGABYTE)
     log.close()
     settings = settings_of(tmp_path, line)
     config = {"Beamline": "lab", "Topic": "t", "KafkaConfigFile": settings.kafka_config_file}
