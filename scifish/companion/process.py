@@ -119,7 +119,7 @@ def _work(hello: Hello, reports: ReportSender, terminated: threading.Event, prog
         if program_gone.is_set():
             log.error("the spool %s is damaged (%s): it is renamed to %s", path, error, rename_damaged(path))
         else:
-            reports.send(DamageReport(str(error)))
+            reports.send(DamageReport(str(error), hello.generation))
         reports.close()
         os._exit(DAMAGED_EXIT_STATUS)
 

@@ -252,7 +252,11 @@ class Supervisor:
 
     def trouble(self) -> str:
         """A text for people when messages may not be sent; "" if all is well."""
-        return self._own_trouble() or "; ".join(f"the spool {each.path} is not sent: {each.why}" for each in self.left)
+        return (
+            self._own_trouble()
+            or self.executor.lost
+            or "; ".join(f"the spool {each.path} is not sent: {each.why}" for each in self.left)
+        )
 
     def _own_trouble(self) -> str:
         """The same without the spools of others."""

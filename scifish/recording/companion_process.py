@@ -42,16 +42,13 @@ _popen_lock = threading.RLock()
 class CompanionProcess:
     """The companion of this process. The methods that a measurement calls return at once and never raise."""
 
-    def __init__(
-        self, hello: Callable[[], Hello], lock: int, errors: Path, on_report: Callable[[Report], None]
-    ) -> None:
-        """`hello` makes the first message to a companion; `lock` is a descriptor that it inherits.
+    def __init__(self, hello: Callable[[], Hello], on_report: Callable[[Report], None]) -> None:
+        """`hello` makes the first message to a companion, which inherits the lock in it.
 
-        `errors` is the file for its stderr; `on_report` is called with each report, in a thread of its own.
+        `on_report` is called with each report, in a thread of its own.
         """
         self._hello = hello
-        self._lock = lock
-        self._errors = errors
+        self._errors = Path(os.devnull)  # the file for its stderr
         self._on_report = on_report
         self._commands: SimpleQueue[Command | None] = SimpleQueue()
         self._process: subprocess.Popen[str] | None = None
@@ -164,19 +161,21 @@ class CompanionProcess:
         return process
 
     def _start_process(self) -> subprocess.Popen[str]:
+        hello = self._hello()
+        self._errors = Path(hello.spool).with_suffix(".log")
         with open(self._open_errors(), "wb") as errors, _popen_lock:
             process = subprocess.Popen(
                 [_python(), "-P", "-c", "from scifish.companion.process import main; main()"],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=errors,
-                pass_fds=(self._lock,),
+                pass_fds=(hello.lock,),
                 env=_environment(),
                 text=True,
                 encoding="utf-8",
                 errors="backslashreplace",
             )
-            self._process = process
+            self._process, self._greeting = process, hello
         return process
 
     def _open_errors(self) -> int:
@@ -193,7 +192,7 @@ class CompanionProcess:
         pipe = process.stdin
         assert pipe is not None
         try:
-            pipe.write(encode(self._hello()))
+            pipe.write(encode(self._greeting))
             pipe.flush()
             while (command := self._next_command(process)) is not None:
                 pipe.write(encode(command))

@@ -152,12 +152,11 @@ class RecordingSession:
         try:
             self._spool.skip_checkpoints()
             self._spool.open_rows = self._open_rows
-            self._run_id = str(self.origin["run"])
+            self._generation = self._spool.generation
             self._executor = SpoolExecutor(self._spool.path.parent)
             self._shown_alive = self._executor.submit(self._spool.show_alive)
-            self._companion = CompanionProcess(
-                self._hello, self._spool.lock, self._spool.path.with_suffix(".log"), self._receive
-            )
+            self._companion = CompanionProcess(self._hello, self._receive)
+            self._file_check: Future[None] | None = None
             threading.Thread(target=lambda: run_restarting(self._run), name="scifish-pulse", daemon=True).start()
             self._companion.start()
         except BaseException:  # the system allows no more threads, for example
@@ -295,7 +294,7 @@ class RecordingSession:
             return self._executor.warning
         if self._companion.trouble:
             return f"metadata are kept on this machine: {self._companion.trouble}"
-        return self._companion_trouble
+        return self._companion_trouble or self._executor.lost
 
     def waiting(self, timeout: float) -> int:
         """How many datasets and messages Kafka does not have yet. TimeoutError if the disk does not answer in time."""
@@ -378,7 +377,8 @@ class RecordingSession:
     # --------------------------------------------------------------- the companion
 
     def _hello(self) -> Hello:
-        return Hello(str(self._spool.path), self._spool.lock, self.settings.described(), self._folders)
+        spool = self._spool
+        return Hello(str(spool.path), spool.lock, spool.generation, self.settings.described(), self._folders)
 
     def _receive(self, report: Report) -> None:
         match report:
@@ -395,9 +395,8 @@ class RecordingSession:
                     dataset.observed.set()
             case LimitReport(size):
                 self._executor.submit_urgent(lambda: self._spool.set_limit(size))
-            case DamageReport(error):
-                # The companion has exited; the next one finds the new file.
-                self._executor.submit_retrying(lambda: self._spool.start_new_file(sqlite3.DatabaseError(error)))
+            case DamageReport(error, generation):
+                self._executor.submit_retrying(lambda: self._replace_file(error, generation))
 
     def _run(self) -> None:
         while not self._stopping.wait(PROGRESS_SECONDS):
@@ -405,12 +404,19 @@ class RecordingSession:
                 self._show_alive()
                 self._store_progress()
                 self._companion.restart_if_silent()
-                if self.origin["run"] != self._run_id:
-                    # The spool was damaged and a new one was started.
-                    self._run_id = str(self.origin["run"])
+                if self._file_check is None or self._file_check.done():  # else the disk refuses or hangs
+                    self._file_check = self._executor.submit_retrying(self._spool.check_file)
+                if self._spool.generation != self._generation:
+                    # The spool was damaged or removed, and a new one was started.
+                    self._generation = self._spool.generation
                     self._companion.restart()
             except Exception:
                 log.exception("the open datasets cannot be updated on disk")
+
+    def _replace_file(self, error: str, generation: int) -> None:
+        """The companion has exited, and the next one finds the new file."""
+        if self._spool.generation == generation:  # else there is one: this process has noticed it too
+            self._spool.start_new_file(sqlite3.DatabaseError(error))
 
     def _open_rows(self) -> list[OpenDatasetRow]:
         """The open datasets, for a new spool file in place of a damaged one."""

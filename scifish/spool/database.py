@@ -17,10 +17,10 @@ import os
 import pwd
 import sqlite3
 import time
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, astuple, dataclass, fields
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import Any, TypeGuard, TypeVar, cast
 
 from scifish.dataset.compose import Observed, Record
 from scifish.message import AnyMessage, Origin, bounded, encode
@@ -69,6 +69,33 @@ CREATE TABLE IF NOT EXISTS refused (
     reason TEXT NOT NULL
 );
 """
+
+
+_SELECT_ALL = {
+    "meta": "SELECT * FROM meta",
+    "datasets": "SELECT * FROM datasets",
+    "outbox": "SELECT * FROM outbox",
+    "refused": "SELECT * FROM refused",
+}
+_INSERT_INTO = {
+    "meta": "INSERT INTO meta VALUES (?, ?)",
+    "datasets": "INSERT INTO datasets VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+    "outbox": "INSERT INTO outbox VALUES (?, ?, ?, ?, ?)",
+    "refused": "INSERT INTO refused VALUES (?, ?, ?, ?, ?, ?)",
+}
+_INSERT_DATASET = (
+    "INSERT OR REPLACE INTO datasets (uuid, started, single, announced, given, observed, ending, points, seen)"
+    " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
+)
+
+
+class SpoolGone(sqlite3.DatabaseError):
+    """Somebody has removed the file of a spool while its program runs."""
+
+
+def is_damage(error: BaseException) -> TypeGuard[sqlite3.DatabaseError]:
+    """Whether the file is damaged or gone: SQLite raises this very class then; other subclasses mean something else."""
+    return type(error) in (sqlite3.DatabaseError, SpoolGone)
 
 
 class SpoolLocked(Exception):
@@ -156,8 +183,7 @@ def _with_new_file(write: Method) -> Method:
         try:
             return write(self, *args, **named)
         except sqlite3.DatabaseError as error:
-            # A damaged file raises this very class; its subclasses mean something else.
-            if type(error) is not sqlite3.DatabaseError or self.shared:
+            if not is_damage(error) or self.shared:
                 raise  # the program that shares the file with us starts the new one
             self.start_new_file(error)
             return write(self, *args, **named)
@@ -188,38 +214,63 @@ class Spool:
         self.shared = lock is not None
         self.lock = _take_lock(path.with_suffix(".lock")) if lock is None else lock
         self.open_rows: Callable[[], Sequence[OpenDatasetRow]] = tuple
-        """Returns the datasets that have not ended, for a new file in place of a damaged one."""
+        """Returns the datasets that have not ended, for a new file in place of one that is damaged or gone."""
+        self.generation = 0
+        """How many new files were started."""
+        self._connection: sqlite3.Connection | None = None
+        self._checkpoints = True
+        self._seen: dict[Path, os.stat_result] = {}
         try:
             if origin is None and not path.exists():
                 raise FileNotFoundError(path)
             # Only for this account; SQLite gives its other files the same mode.
             os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
-            self._db = self._connect()
             if origin is not None:
                 with self._transaction():
                     self._write_meta("origin", json.dumps(origin))
                     if identity is not None:
                         self._write_meta("identity", json.dumps(asdict(identity)))
-            row = self._db.execute("SELECT content FROM meta WHERE name = 'origin'").fetchone()
-            if row is None:  # its program was killed before the line above
-                row = (json.dumps({"host": "", "program": "", "version": "", "run": path.stem}),)
-            self.origin: Origin = json.loads(row[0])
-            self.identity = identity_in(dict(self._db.execute("SELECT name, content FROM meta")))
+                self._note_seq(0)
+            meta = dict(self._db.execute("SELECT name, content FROM meta"))
+            self._check_against_note(meta)
+            if origin is None and lock is None:
+                self._check_pages()
+            # Without an origin, its program was killed before the lines above.
+            unknown = {"host": "", "program": "", "version": "", "run": path.stem}
+            self.origin: Origin = json.loads(meta.get("origin", json.dumps(unknown)))
+            self.identity = identity_in(meta)
             """Under which settings it was recorded; None if a program of an older version has recorded it."""
         except BaseException:
+            if self._connection is not None:
+                self._connection.close()
             os.close(self.lock)
             raise
 
+    @property
+    def _db(self) -> sqlite3.Connection:
+        """The connection. One to a new file is opened by the first call for which the disk allows it."""
+        if self._connection is None:
+            self._connection = self._connect()
+        return self._connection
+
     def _connect(self) -> sqlite3.Connection:
         db = sqlite3.connect(self.path, isolation_level=None, check_same_thread=False, timeout=1.0)
-        db.execute("PRAGMA journal_mode=WAL")
-        db.execute("PRAGMA synchronous=FULL")
-        db.executescript(_TABLES)
+        try:
+            db.execute("PRAGMA journal_mode=WAL")
+            db.execute("PRAGMA synchronous=FULL")
+            db.executescript(_TABLES)
+            if not self._checkpoints:
+                db.execute("PRAGMA wal_autocheckpoint=20000")  # pages of 4 kB: if the companion does not do it
+        except BaseException:
+            db.close()
+            raise
+        self._seen = {}
         return db
 
     def skip_checkpoints(self) -> None:
         """Leave the checkpoints of the write-ahead log to the companion: they take long, and we run scans."""
-        self._db.execute("PRAGMA wal_autocheckpoint=20000")  # pages of 4 kB: if the companion does not do it
+        self._checkpoints = False
+        self._db.execute("PRAGMA wal_autocheckpoint=20000")
 
     def set_limit(self, size: int) -> None:
         """Limit the file to `size` bytes; beyond that, writes fail as on a full disk."""
@@ -234,16 +285,117 @@ class Spool:
         )
         return page * (pages - free)
 
+    # ------------------------------------------------------ a file that is damaged or gone
+
     def start_new_file(self, why: Exception) -> None:
-        """Rename a damaged file to `.broken`, and continue in a new file as a new run."""
-        aside = rename_damaged(self.path)
-        log.error("the spool %s is damaged (%s): it is renamed to %s and a new one is started", self.path, why, aside)
-        self._db.close()
-        self._db = self._connect()
-        self.origin = {**self.origin, "run": f"{self.origin['run']}-{int(time.time())}"}
-        self._write_meta("origin", json.dumps(self.origin))
-        for row in self.open_rows():
-            self._insert(row)
+        """Continue in a new file, with the open datasets; a damaged one is renamed to `.broken`.
+
+        The new one is complete before it takes the place of the other: whatever the disk refuses, this spool is as it
+        was, and the same write fails again and is tried again. `seq` goes on, so that what is lost is a gap in it.
+        """
+        new = self.path.with_suffix(".new")
+        for leftover in (new, new.with_name(f"{new.name}-journal")):
+            leftover.unlink(missing_ok=True)
+        os.close(os.open(new, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+        rescued = isinstance(why, SpoolGone) and self._fill(new, self._rows_of_old_file)
+        if not rescued:
+            self._fill(new, dict)
+        if rescued:
+            for name in ("", "-wal", "-shm"):
+                self.path.with_name(self.path.name + name).unlink(missing_ok=True)
+            log.error("the spool %s: %s. A new file has what was in it.", self.path, why)
+        else:
+            aside = rename_damaged(self.path)
+            log.error(
+                "the spool %s is damaged (%s): it is renamed to %s and replaced by a new one", self.path, why, aside
+            )
+        new.rename(self.path)
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+        self.generation += 1
+
+    def _fill(self, new: Path, rows: Callable[[], Mapping[str, Iterable[Sequence[object]]]]) -> bool:
+        """Write tables with these rows, and the open datasets, into a new file; False if the rows cannot be read."""
+        with contextlib.closing(sqlite3.connect(new, isolation_level=None)) as db:
+            db.execute("PRAGMA synchronous=FULL")
+            db.executescript(_TABLES)
+            db.execute("BEGIN")
+            try:
+                for table, found in rows().items():
+                    for row in found:
+                        db.execute(_INSERT_INTO[table], row)
+            except sqlite3.DatabaseError as error:
+                if not is_damage(error):
+                    raise  # the disk of the new one
+                return False
+            meta = {"origin": json.dumps(self.origin), "seq": str(self._noted_seq() or 0)}
+            if self.identity is not None:
+                meta["identity"] = json.dumps(asdict(self.identity))
+            db.executemany("INSERT OR IGNORE INTO meta VALUES (?, ?)", meta.items())
+            # Those of the old file know more.
+            insert = _INSERT_DATASET.replace("REPLACE", "IGNORE")
+            db.executemany(insert, [(*astuple(opened), time.time()) for opened in self.open_rows()])
+            db.execute("COMMIT")
+        return True
+
+    def _rows_of_old_file(self) -> dict[str, sqlite3.Cursor]:
+        """What was removed is still there for those who have it open."""
+        return {table: self._db.execute(select) for table, select in _SELECT_ALL.items()}
+
+    @_with_new_file
+    def check_file(self) -> None:
+        """Start a new file if somebody has removed or truncated this one: SQLite would not notice it."""
+        self._db.execute("SELECT 1")
+        self._renew_lock()
+        for path in (self.path, self.path.with_name(f"{self.path.name}-wal")):
+            before = self._seen.get(path)
+            try:
+                now = path.stat()
+            except FileNotFoundError:
+                if before is not None:
+                    raise SpoolGone(f"somebody has removed {path}") from None
+                continue  # SQLite makes the second one at the first write
+            if before is not None and (before.st_dev, before.st_ino) != (now.st_dev, now.st_ino):
+                raise SpoolGone(f"somebody has replaced {path}")
+            if before is not None and now.st_size < before.st_size:  # SQLite truncates neither while it has them open
+                raise sqlite3.DatabaseError(f"somebody has truncated {path}")
+            self._seen[path] = now
+
+    def _renew_lock(self) -> None:
+        """Make the lock file anew if it was removed: else the next program would adopt this spool."""
+        path = self.path.with_suffix(".lock")
+        if path.exists():
+            return
+        seq, old = self._noted_seq(), self.lock
+        self.lock = _take_lock(path)
+        os.close(old)
+        self._note_seq(seq or 0)
+        self.generation += 1  # the companion has to hold the new one
+        log.error("somebody has removed %s: it is made anew", path)
+
+    def _note_seq(self, seq: int) -> None:
+        """Write the last `seq` into the lock file: it shows what has vanished with the other one. It is not synced."""
+        before = os.fstat(self.lock)
+        with contextlib.suppress(OSError):  # the commit counts; without this a loss is seen by SciCow only later
+            os.pwrite(self.lock, b"%020d\n" % seq, 0)
+        os.utime(self.lock, ns=(before.st_atime_ns, before.st_mtime_ns))  # the time is that of `show_alive`
+
+    def _noted_seq(self) -> int | None:
+        noted = os.pread(self.lock, 21, 0)
+        return int(noted) if noted.strip().isdigit() else None
+
+    def _check_pages(self) -> None:
+        """sqlite3.DatabaseError if an orphan is damaged: later it would hold up the messages of this program."""
+        (found,) = self._db.execute("PRAGMA quick_check(1)").fetchone()
+        if found != "ok":
+            raise sqlite3.DatabaseError(str(found).replace("\n", " "))
+
+    def _check_against_note(self, meta: Mapping[str, str]) -> None:
+        """sqlite3.DatabaseError if less is in the file than was written: it, or its -wal, was removed or emptied."""
+        noted = self._noted_seq()
+        if noted is not None and ("origin" not in meta or int(meta.get("seq", 0)) < noted):
+            raise sqlite3.DatabaseError(f"messages up to {noted} were written, and it has {meta.get('seq', 'none')}")
 
     # -------------------------------------------------------------- open datasets
 
@@ -262,12 +414,7 @@ class Spool:
     def _insert(self, row: OpenDatasetRow) -> None:
         # A scan waits for this statement, which is a transaction by itself: each further call of SQLite releases
         # Python's interpreter lock, and has to wait for it afterwards.
-        self._db.execute(
-            "INSERT OR REPLACE INTO datasets"
-            " (uuid, started, single, announced, given, observed, ending, points, seen)"
-            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            (*astuple(row), time.time()),
-        )
+        self._db.execute(_INSERT_DATASET, (*astuple(row), time.time()))
 
     @_with_new_file
     def save_observed(self, uuid: str, content: str) -> None:
@@ -368,6 +515,7 @@ class Spool:
             self._db.executemany("DELETE FROM datasets WHERE uuid = ?", closed)
             begun = [(batch.uuid,) for batch in batches if batch.begins]
             self._db.executemany("UPDATE datasets SET announced = 2 WHERE uuid = ?", begun)
+        self._note_seq(last)
         return list(range(first, last + 1))
 
     def waiting(self, limit: int, after: int = 0) -> list[OutboxMessage]:
@@ -549,7 +697,10 @@ def rename_damaged(path: Path) -> Path:
     while aside.exists():
         count += 1
         aside = path.with_name(f"{path.stem}-{count}.broken")
-    path.rename(aside)
+    if path.exists():
+        path.rename(aside)
+    else:
+        aside.touch(0o600, exist_ok=False)  # its -wal alone may have all
     with contextlib.suppress(FileNotFoundError):  # it has the last changes
         path.with_name(f"{path.name}-wal").rename(f"{aside}-wal")
     path.with_name(f"{path.name}-shm").unlink(missing_ok=True)

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from scifish.native import Empty, Future, SimpleQueue, run_restarting, threading
+from scifish.spool.database import is_damage
 from scifish.spool.disk import why_refused
 
 log = logging.getLogger(__name__)
@@ -20,8 +21,9 @@ Result = TypeVar("Result")
 DISK_WAIT_SECONDS = 0.25
 """How long a caller waits until its entry is on disk. A healthy disk needs some milliseconds."""
 
+FIRST_DISK_RETRY_SECONDS = 0.05
 DISK_RETRY_SECONDS = 1.0
-"""Time between two attempts on a disk that refuses writes."""
+"""Time until a disk that refuses writes is tried again: it doubles from the first to the second one."""
 
 SPOOL_CLOSE_SECONDS = 1.0
 """How long `stop` waits for the last task, which closes the spool."""
@@ -57,6 +59,8 @@ class SpoolExecutor:
         self._what = _DISK_REFUSES
         self.trouble = ""
         """Why nothing is written at the moment, mostly what the disk says; "" if all is well."""
+        self.lost = ""
+        """Why an entry could not be written for a reason that no retry changes; "" if all could."""
         self.on_damage: Callable[[Exception], None] | None = None
         """Called when a spool is damaged that this process must not replace by itself."""
         self._thread = threading.Thread(
@@ -126,7 +130,7 @@ class SpoolExecutor:
         return future
 
     def _run(self) -> None:
-        next_retry = 0.0
+        next_retry, wait = 0.0, 0.0
         while True:
             try:
                 left = max(next_retry - time.monotonic(), 0.0) if self._refused else None
@@ -139,14 +143,17 @@ class SpoolExecutor:
                 if task.in_order and self._refused:
                     self._refused.append(task)
                 elif not self._execute(task):
+                    if not self._refused:
+                        wait = FIRST_DISK_RETRY_SECONDS
                     self._refused.append(task)
-                    next_retry = time.monotonic() + DISK_RETRY_SECONDS
+                    next_retry = time.monotonic() + wait
                 # A task that freed space, or showed that the disk answers: the refused writes are retried at once.
                 elif self._refused and task.retry:
                     next_retry = 0.0
             if self._refused and time.monotonic() >= next_retry:
-                next_retry = time.monotonic() + DISK_RETRY_SECONDS
                 self._retry_refused()
+                wait = min(2 * wait, DISK_RETRY_SECONDS)
+                next_retry = time.monotonic() + wait
             if not self._refused:  # also after a task that only freed space
                 self._set_trouble("")
         self._end()
@@ -180,10 +187,13 @@ class SpoolExecutor:
                 return False
             task.future.set_exception(error)
         except BaseException as error:
-            # A damaged file raises this very class; its subclasses mean something else.
-            if type(error) is sqlite3.DatabaseError and self.on_damage is not None:
+            if is_damage(error) and self.on_damage is not None:
                 self.on_damage(error)
+            if is_damage(error) and task.retry:  # and no new one could be made
+                self._set_trouble(str(error))
+                return False
             if task.retry:
+                self.lost = self.lost or f"metadata are lost, see the log: {type(error).__name__}: {error}"
                 log.error("an entry could not be written to the spool", exc_info=error)
             task.future.set_exception(error)
         else:

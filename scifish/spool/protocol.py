@@ -21,13 +21,15 @@ from scifish.spool.database import OpenDatasetRow
 
 @dataclass(frozen=True)
 class Hello:
-    """The first line. `lock` is the inherited descriptor of the spool's lock file.
+    """The first line. `lock` is the inherited descriptor of the lock file of the spool, whose file is the
+    `generation`-th new one.
 
     `settings` describe the settings' source (`scifish.settings.sources.source_of`); `folders` may hold orphaned spools.
     """
 
     spool: str
     lock: int
+    generation: int
     settings: Message
     folders: list[str]
 
@@ -115,9 +117,10 @@ class LimitReport:
 
 @dataclass(frozen=True)
 class DamageReport:
-    """The spool's file is damaged: the program has to start a new one. The companion exits."""
+    """The spool's file is damaged: the program has to start a new one, unless it has. The companion exits."""
 
     error: str
+    generation: int
 
 
 Report = AliveReport | LogReport | TroubleReport | PlaceReport | SnapshotReport | LimitReport | DamageReport

@@ -433,3 +433,27 @@ def test_what_a_killed_program_of_another_beamline_has_left_goes_nowhere_else(la
     )
     assert (done.returncode, done.stdout.count("2 messages of exited programs are left")) == (1, 1), done.stdout
     assert (summarise(file).waiting, summarise(file).recording) == (2, 0)
+
+
+@pytest.mark.parametrize("how", ["removed", "truncated"])
+def test_a_spool_that_somebody_removes_or_truncates_while_its_program_runs_is_noticed(lab: Lab, how: str) -> None:
+    session = lab.session()
+    dataset = session.begin({"datasetName": "long"})
+    lab.topic.wait_for(lambda m: m["uuid"] == dataset.uuid)
+    dataset.point()
+    (file,) = lab.spool.glob("*.spool")
+    first = companion(os.getpid())
+    if how == "removed":
+        for path in lab.spool.iterdir():
+            path.unlink()
+    else:
+        os.truncate(file, 0)
+    assert eventually(lambda: file.exists() and session._spool.generation > 0 and first not in _children(os.getpid()))
+    uuid = session.record_snapshot({"datasetName": "after"}).uuid
+    dataset.end("completed")
+    assert wait_for_last(lab.topic, uuid)
+    ended = wait_for_last(lab.topic, dataset.uuid)
+    assert (ended["status"], ended["numberOfPoints"], ended["datasetName"]) == ("completed", 1, "long")
+    assert {m["origin"]["run"] for m in lab.topic.messages} == {session.origin["run"]}
+    session.close()
+    assert eventually(lambda: not list(lab.spool.glob("*.spool")))

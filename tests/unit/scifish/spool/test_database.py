@@ -1,5 +1,6 @@
 """The spool: what is on disk stays there, whatever happens to the program."""
 
+import itertools
 import json
 import os
 import signal
@@ -17,6 +18,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from scifish.companion.scidog_reports import shortage
 from scifish.dataset.compose import Record
+from scifish.settings.identity import Identity
 from scifish.spool import database as database_module
 from scifish.spool import executor as executor_module
 from scifish.spool.database import OpenDatasetRow, Spool, SpoolLocked, as_text, orphans, rename_damaged
@@ -26,6 +28,7 @@ from tests.spools import adopted
 from tests.waiting import PATIENCE, eventually
 
 ORIGIN = {"host": "h", "program": "p", "version": "1", "run": "run-1"}
+IDENTITY = Identity("/etc/scifish.yaml", "lab", "scifish-lab", "127.0.0.1:9")
 
 
 def message(uuid: str = "u1", **more: Any) -> dict[str, Any]:
@@ -116,15 +119,152 @@ def test_one_program_has_a_spool_and_an_orphan_is_taken_once(path: Path) -> None
 
 
 def test_a_damaged_spool_is_put_aside_and_a_new_one_takes_what_comes(path: Path) -> None:
-    spool = Spool(path, ORIGIN)
+    spool = Spool(path, ORIGIN, identity=IDENTITY)
     spool.put("t", message())
     path.write_bytes(b"this is not a database" * 500)
     path.with_name(f"{path.name}-wal").unlink()
-    spool._db = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
-    assert spool.put("t", message()) == [1]
+    spool._connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+    assert spool.put("t", message()) == [2]  # so that the first one is missed
     assert path.with_suffix(".broken").exists()
-    assert spool.origin["run"].startswith("run-1-")
+    assert (spool.origin, spool.identity) == (ORIGIN, IDENTITY)
     spool.close()
+    (again,) = adopted(path.parent)
+    assert (again.origin, again.identity, again.count()) == (ORIGIN, IDENTITY, 1)
+    again.close()
+
+
+def damage(spool: Spool) -> None:
+    """SQLite's error is then of the class that says of a file that it is damaged."""
+    spool._db.set_authorizer(lambda *_: sqlite3.SQLITE_DENY)
+
+
+def test_a_damaged_spool_is_replaced_only_when_a_new_one_is_complete(
+    path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A disk that takes no new file for a while: nothing of what is given meanwhile is dropped."""
+    monkeypatch.setattr(executor_module, "DISK_RETRY_SECONDS", 0.05)
+    spool = Spool(path, ORIGIN, identity=IDENTITY)
+    executor = SpoolExecutor(path.parent)
+    executor.submit_retrying(lambda: spool.put("t", message("u1"))).result(PATIENCE)
+    full = threading.Event()
+    full.set()
+    steps = itertools.count()
+    really = Spool._fill
+
+    def fill(*arguments: Any) -> bool:
+        if full.is_set():
+            next(steps)
+            raise sqlite3.OperationalError("database or disk is full")
+        return really(*arguments)
+
+    monkeypatch.setattr(Spool, "_fill", fill)
+    executor.submit(lambda: damage(spool)).result(PATIENCE)
+    written = [executor.submit_retrying(lambda n=n: spool.put("t", message(f"u{n}"))) for n in (2, 3)]  # type: ignore[misc]
+    assert eventually(lambda: "disk is full" in executor.trouble)
+    assert eventually(lambda: next(steps) > 6)
+    assert not any(future.done() for future in written)
+    assert not list(path.parent.glob("*.broken"))
+    full.clear()
+    assert [future.result(PATIENCE) for future in written] == [[2], [3]]
+    assert executor.submit(lambda: [waiting.uuid for waiting in spool.waiting(9)]).result() == ["u2", "u3"]
+    assert executor.trouble == executor.lost == ""
+    assert executor.stop(PATIENCE, spool.close)
+
+
+def test_a_new_file_that_cannot_be_opened_at_once_is_opened_later(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(executor_module, "DISK_RETRY_SECONDS", 0.05)
+    spool = Spool(path, ORIGIN)
+    executor = SpoolExecutor(path.parent)
+    executor.submit(lambda: damage(spool)).result(PATIENCE)
+    errors = [sqlite3.OperationalError("disk I/O error")] * 3
+    really = Spool._connect
+
+    def connect(spool: Spool) -> sqlite3.Connection:
+        if errors:
+            raise errors.pop()
+        return really(spool)
+
+    monkeypatch.setattr(Spool, "_connect", connect)
+    assert executor.submit_retrying(lambda: spool.put("t", message("u1"))).result(PATIENCE) == [1]
+    assert errors == []
+    assert executor.submit(spool.count).result(PATIENCE) == 1
+    assert executor.stop(PATIENCE, spool.close)
+
+
+@pytest.mark.parametrize("gone", ["", "-wal", "both"])
+def test_a_spool_that_is_removed_under_its_program_is_written_anew_with_all_that_was_in_it(
+    path: Path, gone: str
+) -> None:
+    spool = Spool(path, ORIGIN, identity=IDENTITY)
+    spool.put("t", message("u1"), message("u1"))
+    spool.delivered([1])
+    spool.begin(OpenDatasetRow.of(Record("open", 1.0, {"datasetName": "x"})))
+    spool.check_file()
+    for name in ("", "-wal") if gone == "both" else (gone,):
+        path.with_name(path.name + name).unlink()
+    spool.check_file()
+    assert spool.generation == 1
+    spool.check_file()
+    assert spool.generation == 1
+    assert spool.put("t", message("u2")) == [3]
+    spool.close()
+    (again,) = adopted(path.parent)
+    assert [waiting.seq for waiting in again.waiting(9)] == [2, 3]
+    assert [dataset.record.given for dataset in again.open_datasets()] == [{"datasetName": "x"}]
+    assert (again.origin, again.identity) == (ORIGIN, IDENTITY)
+    assert not list(path.parent.glob("*.broken"))
+    again.close()
+
+
+def test_a_spool_that_is_truncated_is_written_anew_with_what_is_open_and_a_gap(path: Path) -> None:
+    spool = Spool(path, ORIGIN)
+    row = OpenDatasetRow.of(Record("open", 1.0, {"datasetName": "x"}))
+    spool.open_rows = lambda: [row]
+    spool.begin(row)
+    spool.put("t", message("u1"), message("u1"))
+    spool.check_file()
+    with path.open("r+b") as file:
+        file.truncate(0)
+    spool.check_file()
+    assert spool.put("t", message("u2")) == [3]
+    assert [dataset.record.uuid for dataset in spool.open_datasets()] == ["open"]
+    assert path.with_suffix(".broken-wal").exists()  # all that can be salvaged
+    spool.close()
+
+
+def test_an_orphan_with_a_damaged_page_is_put_aside_when_it_is_found(path: Path) -> None:
+    spool = Spool(path, ORIGIN)
+    spool.put("t", *(message(f"u{n}", text="x" * 3000) for n in range(50)))
+    spool.close()
+    content = bytearray(path.read_bytes())
+    content[100_000:110_000] = b"\xff" * 10_000
+    path.write_bytes(content)
+    assert adopted(path.parent) == []
+    assert path.with_suffix(".broken").exists()
+
+
+def test_a_lock_file_that_is_removed_is_made_anew_before_another_program_adopts_the_spool(path: Path) -> None:
+    spool = Spool(path, ORIGIN)
+    spool.put("t", message())
+    path.with_suffix(".lock").unlink()
+    spool.check_file()
+    assert spool.generation == 1
+    with pytest.raises(SpoolLocked):
+        Spool(path)
+    spool.close()
+
+
+@pytest.mark.parametrize("how", ["emptied", "without its -wal"])
+def test_an_orphan_that_has_lost_what_was_written_is_put_aside_and_not_deleted(path: Path, how: str) -> None:
+    with subprocess.Popen([sys.executable, "-c", WRITER, str(path)], stdout=subprocess.PIPE, text=True) as writer:
+        assert writer.stdout is not None
+        writer.stdout.readline()
+        writer.kill()
+    if how == "emptied":
+        os.truncate(path, 0)
+    path.with_name(f"{path.name}-wal").unlink()
+    assert adopted(path.parent) == []
+    assert path.with_suffix(".broken").exists()
 
 
 def test_what_is_put_aside_is_whole_and_not_put_over_what_was(path: Path) -> None:
