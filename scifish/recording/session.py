@@ -133,7 +133,10 @@ class RecordingSession:
     """The spool of this process, and the connection to its companion process. Threads may share it."""
 
     def __init__(self, settings: SettingsSource | None = None, program: str = "") -> None:
-        """Open the spool and start the companion. OSError if no folder can hold the spool."""
+        """Open the spool and start the companion. OSError if no folder can hold the spool.
+
+        If a disk refuses for the moment, what is recorded is kept in memory until it takes the spool.
+        """
         self.settings = settings or settings_source()
         _note_step("waits for the Tango database")
         known = self.settings.known() or self.settings.now(FIRST_SETTINGS_SECONDS) or Settings()
@@ -145,25 +148,49 @@ class RecordingSession:
         self._open: dict[str, RecordingHandle] = {}  # those whose end is not on disk
         self._recent: OrderedDict[str, RecordingHandle] = OrderedDict()
         self._stopping = threading.Event()
+        self._who = origin(program)
+        self._opened: Spool | None = None
+        self._generation = 0
+        self._file_check: Future[None] | None = None
+        self._places = [spool_directory(known), state_directory() / "spool"]
         # Before any thread is started, so that a failed start leaves no thread behind.
-        self._spool = _open_spool(
-            [spool_directory(known), state_directory() / "spool"], program, identity_of(self.settings)
-        )
+        with contextlib.suppress(DiskRefuses):  # the executor tries it again, and says so
+            self._open_file()
         try:
-            self._spool.skip_checkpoints()
-            self._spool.open_rows = self._open_rows
-            self._generation = self._spool.generation
-            self._executor = SpoolExecutor(self._spool.path.parent)
-            self._shown_alive = self._executor.submit(self._spool.show_alive)
+            self._executor = SpoolExecutor((self._opened.path if self._opened is not None else self._places[0]).parent)
+            opened = self._executor.submit_retrying(self._open_file)
+            self._shown_alive = self._executor.submit(lambda: self._spool.show_alive())
             self._companion = CompanionProcess(self._hello, self._receive)
-            self._file_check: Future[None] | None = None
             threading.Thread(target=lambda: run_restarting(self._run), name="scifish-pulse", daemon=True).start()
-            self._companion.start()
+            if self._opened is not None:
+                self._companion.start()
+            else:
+                opened.add_done_callback(self._start_companion)
         except BaseException:  # the system allows no more threads, for example
             self._stopping.set()
-            self._spool.close()
+            if self._opened is not None:
+                self._opened.close()
             raise
         atexit.register(self.close)
+
+    def _open_file(self) -> None:
+        """Open the spool, once. DiskRefuses if that may succeed later, OSError if not."""
+        if self._opened is None:
+            spool = _open_spool(self._places, self._who, identity_of(self.settings))
+            spool.skip_checkpoints()
+            spool.open_rows = self._open_rows
+            self._opened = spool
+
+    def _start_companion(self, opened: Future[None]) -> None:
+        if not opened.cancelled():
+            self._companion.start()
+
+    @property
+    def _spool(self) -> Spool:
+        """For the executor, whose writes come after `_open_file`. DiskRefuses if it is not open yet."""
+        if self._opened is None:
+            raise DiskRefuses("the spool is not open yet")
+        return self._opened
 
     # ------------------------------------------------------- called by a measurement
 
@@ -278,12 +305,12 @@ class RecordingSession:
     @property
     def origin(self) -> Origin:
         """Of this process's messages."""
-        return self._spool.origin
+        return self._who
 
     def observed(self, uuid: str, timeout: float) -> Observed | None:
         """The observed values of an open dataset; None if it does not answer in time, or the dataset has ended."""
-        with contextlib.suppress(TimeoutError, sqlite3.Error, ValueError):
-            for left in self._executor.submit(self._spool.open_datasets).result(timeout):
+        with contextlib.suppress(OSError, sqlite3.Error, ValueError):
+            for left in self._executor.submit(lambda: self._spool.open_datasets()).result(timeout):
                 if left.record.uuid == uuid:
                     return left.record.observed
         return None
@@ -298,6 +325,8 @@ class RecordingSession:
 
     def waiting(self, timeout: float) -> int:
         """How many datasets and messages Kafka does not have yet. TimeoutError if the disk does not answer in time."""
+        if self._opened is None:
+            raise TimeoutError("the disk has not taken the spool yet")
         return self._executor.submit(lambda: self._spool.count() + len(self._spool.open_states())).result(timeout)
 
     def close(self, timeout: float = CLOSE_TIMEOUT_SECONDS) -> None:
@@ -315,7 +344,10 @@ class RecordingSession:
         self._companion.close(timeout)
 
     def _release_spool(self) -> None:
-        if self._companion.disconnect():
+        running = self._companion.disconnect()
+        if self._opened is None:
+            return  # the disk has never taken it
+        if running:
             self._spool.leave()
         else:
             self._spool.close()  # no companion was started that could remove an empty spool
@@ -325,7 +357,8 @@ class RecordingSession:
         self._stopping.set()
         atexit.unregister(self.close)
         self._companion.forget_after_fork()
-        os.close(self._spool.lock)
+        if self._opened is not None:
+            os.close(self._opened.lock)
 
     # ----------------------------------------------------------- behind the measurement
 
@@ -405,10 +438,11 @@ class RecordingSession:
                 self._store_progress()
                 self._companion.restart_if_silent()
                 if self._file_check is None or self._file_check.done():  # else the disk refuses or hangs
-                    self._file_check = self._executor.submit_retrying(self._spool.check_file)
-                if self._spool.generation != self._generation:
+                    self._file_check = self._executor.submit_retrying(lambda: self._spool.check_file())
+                opened = self._opened
+                if opened is not None and opened.generation != self._generation:
                     # The spool was damaged or removed, and a new one was started.
-                    self._generation = self._spool.generation
+                    self._generation = opened.generation
                     self._companion.restart()
             except Exception:
                 log.exception("the open datasets cannot be updated on disk")
@@ -432,7 +466,7 @@ class RecordingSession:
     def _show_alive(self) -> None:
         """So that the datasets of a killed program end when it was last known to live."""
         if self._open and self._shown_alive.done():  # else the disk hangs
-            self._shown_alive = self._executor.submit(self._spool.show_alive)
+            self._shown_alive = self._executor.submit(lambda: self._spool.show_alive())
 
     def _store_progress(self) -> None:
         if self._executor.trouble:
@@ -454,23 +488,34 @@ class RecordingSession:
             self._executor.submit_retrying(lambda: self._spool.progress(news))
 
 
-def _open_spool(folders: list[Path], program: str, identity: Identity) -> Spool:
-    """Open a spool in the first folder where that is possible. If none is, OSError of the first folder."""
-    first: OSError | None = None
-    who = origin(program)
+class DiskRefuses(OSError):
+    """A disk refuses the spool for the moment: it may take it later."""
+
+
+_NOT_THE_DISK = (PermissionError, FileNotFoundError, FileExistsError, NotADirectoryError, IsADirectoryError)
+"""Errors of a folder that a person has to change."""
+
+
+def _open_spool(folders: list[Path], who: Origin, identity: Identity) -> Spool:
+    """Open a spool in the first folder where that is possible.
+
+    If none is, OSError of the first folder: DiskRefuses if one of them may take it later.
+    """
+    refusals: list[str] = []
+    kind: type[OSError] = OSError
     for folder in folders:
         try:
             folder.mkdir(parents=True, exist_ok=True, mode=0o770)
             spool = Spool(folder / f"{who['run']}{SPOOL_SUFFIX}", who, identity=identity)
         except (OSError, sqlite3.Error) as error:
-            why = why_refused(error, folder)
-            log.error("no spool can be created in %s: %s", folder, why)
-            first = first or OSError(f"no spool can be created in {folder}: {why}")
+            refusals.append(f"no spool can be created in {folder}: {why_refused(error, folder)}")
+            kind = kind if isinstance(error, _NOT_THE_DISK) else DiskRefuses
         else:
-            if first is not None:
+            for refusal in refusals:
+                log.error("%s", refusal)
                 log.warning("the spool is created in %s instead", folder)
             return spool
-    raise first or OSError("no folder for the spool")
+    raise kind(refusals[0])
 
 
 # --------------------------------------------------- the session of this process

@@ -187,6 +187,48 @@ def test_what_a_program_says_while_the_disk_is_full_is_kept_when_it_takes_it(
     session.close()
 
 
+def test_a_disk_that_refuses_the_spool_at_the_start_costs_no_dataset(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    refuses = threading.Event()
+    refuses.set()
+    tried: list[Path] = []
+
+    def opened(path: Path, *arguments: Any, **named: Any) -> Spool:
+        tried.append(path)
+        if refuses.is_set():
+            raise sqlite3.OperationalError("disk I/O error")
+        return Spool(path, *arguments, **named)
+
+    monkeypatch.setattr("scifish.recording.session.Spool", opened)
+    session = RecordingSession(FixedSettings(settings(tmp_path / "spool")), program="test")
+    dataset = session.begin({"datasetName": "open"})
+    for number in range(8):
+        session.begin({"datasetName": f"d{number}"}).end("completed")
+    assert eventually(lambda: f"no spool can be created in {tmp_path / 'spool'}: disk I/O error" in session.trouble())
+    assert "kept in memory" in session.trouble()
+    with pytest.raises(TimeoutError):
+        session.waiting(PATIENCE)
+    assert eventually(lambda: len(tried) >= 6)  # two folders at a time
+    refuses.clear()
+    assert eventually(lambda: session.trouble() == "" and bool(list((tmp_path / "spool").glob("*.spool"))))
+    (file,) = (tmp_path / "spool").glob("*.spool")
+    assert eventually(lambda: summarise(file).waiting >= 8 and summarise(file).recording == 1)
+    dataset.end("completed")
+    assert eventually(lambda: summarise(file).recording == 0)
+    session.close()
+
+
+def test_a_folder_that_a_person_has_to_change_is_reported_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "file"))
+    with pytest.raises(OSError, match=r"no spool can be created in .*file/spool: .*Not a directory"):
+        RecordingSession(FixedSettings(settings(tmp_path / "file" / "spool")), program="test")
+
+
 def test_the_last_good_settings_are_there_before_the_database_answers(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
