@@ -37,6 +37,8 @@ def scisnap(self: Any, words: list[str]) -> None:
         self.warning(
             "The proposal is proprietary: this snapshot stays at the beamline, and the scan log does not show it."
         )
+    if seen.waits:
+        self.warning("PathFixer does not answer, so the proposal is not known: this snapshot waits here until it is.")
     failed = seen.failed
     self.output("%s is recorded: %d values, %d of them could not be read.", printable(name), seen.values, len(failed))
     if failed:

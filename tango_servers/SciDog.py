@@ -168,6 +168,16 @@ class SciDog(Device):
     SendProprietary = device_property(
         dtype=str, default_value="false", doc="Whether metadata of proprietary proposals is sent (default: false)"
     )
+    SendWithoutProposal = device_property(
+        dtype=str,
+        default_value="false",
+        doc="Whether a dataset is sent whose proposal is not known, as PathFixer does not answer (default: false)",
+    )
+    RememberProposalDays = device_property(
+        dtype=str,
+        default_value="7",
+        doc="Days for which PathFixer's last answer is used while it does not answer (default: 7)",
+    )
 
     PUSHED = (
         *("Beamline", "Configs", "ActiveConfig", "Entries", "Problems"),

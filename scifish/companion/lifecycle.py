@@ -18,9 +18,11 @@ from scifish.attributes.pathfixer import PathFixerReader
 from scifish.attributes.snapshot import AttributeSnapshot, SnapshotCache, read_snapshot
 from scifish.attributes.statistics import Statistics, add_statistics, values_of
 from scifish.companion.finalizer import Finalizer
+from scifish.companion.late_proposals import LateProposals
 from scifish.companion.scidog_reports import ScidogReporter
 from scifish.dataset import compose
 from scifish.dataset.compose import Observed, Record
+from scifish.dataset.proprietary import lacks_proposal
 from scifish.message import iso, leaves
 from scifish.message.types import DatasetPlace, Ending
 from scifish.native import Future, threading
@@ -123,10 +125,11 @@ class DatasetLifecycle:
         self._snapshots = SnapshotCache(self._reader)
         self._statistics = Statistics(self._reader)
         self._pathfixer = PathFixerReader(self._reader, last_good_file().with_suffix(".place.json"))
+        self.late_proposals = LateProposals(self._pathfixer, pool)
         self._numbers = itertools.count(1)
         self._datasets: dict[str, DatasetState] = {}
         self._latest: dict[str, DatasetState] = {}  # of those that may be recorded again, by the dataset's uuid
-        self._waiting: list[DatasetState] = []  # for settings, or for the previous recording
+        self._waiting: list[DatasetState] = []  # for settings, the proposal, or the previous recording
         self._finished: OrderedDict[str, bool] = OrderedDict()
         self._guard = threading.Lock()
 
@@ -189,8 +192,12 @@ class DatasetLifecycle:
         self._pool.submit(lambda: self._observe(state))  # if it was so short that the read has not started
         state.when_observed(self._pool.submit, lambda: self._send_ended(state))
 
+    def without_proposal(self, settings: Settings) -> int:
+        """How many datasets are over and wait for their proposal."""
+        return sum(lacks_proposal(state.record, settings) for state in list(self._waiting))
+
     def retry_waiting(self) -> None:
-        """Finish the datasets that waited for settings, or for the previous recording."""
+        """Finish the datasets that waited for settings, for their proposal, or for the previous recording."""
         for _ in range(len(self._waiting)):
             self._finish(self._waiting.pop(0))
 
@@ -250,7 +257,8 @@ class DatasetLifecycle:
         values = list(leaves(record.observed.values or {}))
         failed = [(where, leaf["error"]) for where, leaf in values if "error" in leaf]
         withheld = settings is not None and not self._finalizer.may_send(record, settings)
-        return SnapshotReport(record.uuid, len(values), failed, withheld)
+        waits = settings is not None and lacks_proposal(record, settings)
+        return SnapshotReport(record.uuid, len(values), failed, withheld, waits)
 
     def _store_observed(self, record: Record, observed: Observed) -> None:
         record.observed = observed
@@ -263,7 +271,8 @@ class DatasetLifecycle:
         """For SciDog's LastSnapshot. The name of a proprietary dataset is left out."""
         if self._reporter is not None:
             record = state.record
-            name = record.text("datasetName") if self._finalizer.may_send(record, settings) else ""
+            secret = lacks_proposal(record, settings) or not self._finalizer.may_send(record, settings)
+            name = "" if secret else record.text("datasetName")
             about = {"uuid": record.dataset, "name": name, "time": iso(record.started)}
             self._reporter.set_snapshot(state.number, {**about, "values": seen.count, "failed": seen.failed})
 
@@ -274,7 +283,9 @@ class DatasetLifecycle:
         with state.lock:
             record = state.record
             # Without settings, or after the end, the last message alone is enough.
-            if settings is None or record.ending is not None or not self._finalizer.may_send(record, settings):
+            if settings is None or record.ending is not None or lacks_proposal(record, settings):
+                return
+            if not self._finalizer.may_send(record, settings):
                 return
             self._write(lambda spool: spool.put(settings.topic, compose.began(record, settings, spool.origin)))
 
@@ -313,6 +324,11 @@ class DatasetLifecycle:
         if settings is None:
             self._waiting.append(state)
             return
+        if lacks_proposal(state.record, settings):
+            if not self.late_proposals.complete(state.record, settings):
+                self._waiting.append(state)
+                return
+            self._report(self._snapshot_report(state.record))
         try:
             written = self._finalizer.finish(spool, state.record, settings)
         except Exception as error:

@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from scifish.companion.finalizer import Finalizer
+from scifish.companion.late_proposals import LateProposals
 from scifish.dataset import compose
 from scifish.dataset.compose import Record
 from scifish.native import threading
@@ -65,6 +66,7 @@ class OrphanSpools:
         folders: Sequence[Path],
         rule: AdoptionRule,
         settings: Callable[[], Settings | None],
+        proposals: LateProposals,
     ) -> None:
         """`settings` are the known ones of this process."""
         self._executor = executor
@@ -73,10 +75,22 @@ class OrphanSpools:
         self._folders = list(dict.fromkeys(folders))
         self._rule = rule
         self._settings = settings
+        self._proposals = proposals
+        self._unfinished: list[tuple[Spool, Record]] = []
         self._logged: set[LeftSpool] = set()
         self.left: list[LeftSpool] = []
         """The spools that must not be sent by this process, or cannot be."""
         self.checked = threading.Event()
+
+    @property
+    def unfinished(self) -> int:
+        """How many datasets wait for their proposal."""
+        return len(self._unfinished)
+
+    def retry_unfinished(self) -> None:
+        """Finish the datasets whose proposal is known now."""
+        for _ in range(len(self._unfinished)):
+            self._finish(*self._unfinished.pop(0))
 
     def take_over(self) -> None:
         """Take over the spools that are orphaned now. Never raises."""
@@ -120,8 +134,12 @@ class OrphanSpools:
     def _finish(self, spool: Spool, record: Record) -> None:
         try:
             settings = self._rule.settings_for(spool)
-            if settings is not None:  # else the sender lets go of it
+            if settings is None:
+                return  # the sender lets go of it
+            if self._proposals.complete(record, settings):
                 self._finalizer.finish(spool, record, settings)
+            else:
+                self._unfinished.append((spool, record))
         except Exception:
             log.exception("dataset %s cannot be finished: it stays in the spool %s", record.uuid, spool.path)
 

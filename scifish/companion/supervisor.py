@@ -87,12 +87,14 @@ class Supervisor:
         rule = AdoptionRule(settings, unidentified)
         self._sender = Sender(self.executor, settings.known, spool, lambda other, used: not rule.refusal(other, used))
         finalizer = Finalizer(self.executor, self._sender, WithheldDatasets(state_directory() / "withheld"))
-        self._orphans = OrphanSpools(self.executor, self._sender, finalizer, folders, rule, settings.known)
         self._identity = identity_of(settings)
         self._saved_identity = spool.identity if spool is not None else None
         self._reporter = ScidogReporter(spool.origin) if spool is not None else None
         self._lifecycle = DatasetLifecycle(
             spool, self.executor, self._pool, self._sender, finalizer, settings, self._reporter, report
+        )
+        self._orphans = OrphanSpools(
+            self.executor, self._sender, finalizer, folders, rule, settings.known, self._lifecycle.late_proposals
         )
         self._stopping = threading.Event()
         self._reported_trouble = ""
@@ -188,6 +190,7 @@ class Supervisor:
             self._orphan_check_seconds = min(2 * self._orphan_check_seconds, MAX_ORPHAN_CHECK_SECONDS)
             self._pool.submit(self._adopt)
         if settings is not None:
+            self._orphans.retry_unfinished()
             self._lifecycle.retry_waiting()
         if settings is None or time.monotonic() > self._next_settings_check:
             self._next_settings_check = time.monotonic() + SETTINGS_CHECK_SECONDS
@@ -264,6 +267,14 @@ class Supervisor:
             return self.executor.warning
         if self._shortage:
             return self._shortage
+        settings = self._settings.known()
+        waiting = self._orphans.unfinished
+        waiting += self._lifecycle.without_proposal(settings) if settings is not None else 0
+        if settings is not None and waiting:
+            return (
+                f"{waiting} datasets wait on this machine until {settings.path_fixer} answers: their proposal is not "
+                "known (SendWithoutProposal, RememberProposalDays)"
+            )
         why = "; ".join(filter(None, (self._sender.trouble, self._sender.refusal)))
         return f"metadata are kept on this machine until Kafka accepts them ({why})" if why else ""
 
@@ -290,7 +301,7 @@ class Supervisor:
     def _left(self) -> int:
         """How many messages, and datasets whose last message is not composed, Kafka does not have."""
         unchecked = 0 if self._orphans.checked.is_set() else 1
-        return unchecked + self._sender.waiting() + len(self._lifecycle.datasets)
+        return unchecked + self._sender.waiting() + self._orphans.unfinished + len(self._lifecycle.datasets)
 
     def shut_down(self, timeout: float, finish: bool) -> None:
         """Send what can be sent in `timeout` seconds, and release all spools.

@@ -25,6 +25,15 @@ def stays_here(record: Record, settings: Settings) -> bool:
     return not settings.send_proprietary and is_proprietary(proposal, category)
 
 
+def lacks_proposal(record: Record, settings: Settings) -> bool:
+    """Whether neither PathFixer nor the program has said whose a dataset is: then nobody knows who may see it.
+
+    An answer of PathFixer without a proposal is one, and a beamline without PathFixer has none to wait for.
+    """
+    said = record.text("proposalId").strip() or "proposalId" in record.place
+    return bool(settings.path_fixer) and not settings.send_without_proposal and not said
+
+
 class WithheldDatasets:
     """Datasets that stay at the beamline, and so do later annotations on them. Stored on disk."""
 

@@ -78,6 +78,8 @@ class SnapshotSummary:
     failed: list[tuple[str, str]] = field(default_factory=list)
     withheld: bool = False
     """Whether the proposal is proprietary, so that the metadata stay at the beamline."""
+    waits: bool = False
+    """Whether the proposal is not known, as PathFixer does not answer, so that they stay until it is."""
 
 
 class RecordingHandle:
@@ -279,6 +281,12 @@ class RecordingSession:
             raise NotRecorded("the beamline is not known: the Tango database does not answer")
         if not settings.send_proprietary and (is_proprietary(proposal, "") or self._is_withheld(uuid, settings)):
             raise NotRecorded("the proposal is proprietary: its metadata stay at the beamline (SendProprietary)")
+        recent = self._recent.get(uuid)
+        if not proposal.strip() and recent is not None and recent.snapshot.waits:
+            raise NotRecorded(
+                f"the proposal of this dataset is not known: it waits on this machine until {settings.path_fixer} "
+                "answers; repeat this then"
+            )
         message = compose.annotation(uuid, changes, time.time(), proposal, settings, self.origin)
         self._executor.submit_and_wait(lambda: self._spool.put(settings.topic, message))
         self._companion.send(Wake())
@@ -421,10 +429,10 @@ class RecordingSession:
                 self._companion_trouble = trouble
             case PlaceReport(place):
                 self._place = place
-            case SnapshotReport(uuid, values, failed, withheld):
+            case SnapshotReport(uuid, values, failed, withheld, waits):
                 dataset = self._recent.get(uuid)
                 if dataset is not None:
-                    dataset.snapshot = SnapshotSummary(values, failed, withheld)
+                    dataset.snapshot = SnapshotSummary(values, failed, withheld, waits)
                     dataset.observed.set()
             case LimitReport(size):
                 self._executor.submit_urgent(lambda: self._spool.set_limit(size))

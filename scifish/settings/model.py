@@ -30,6 +30,8 @@ PROPERTIES = (
     "SnapshotTimeout",
     "MaxArraySize",
     "SendProprietary",
+    "SendWithoutProposal",
+    "RememberProposalDays",
 )
 """The properties of SciDog, apart from its configurations `Config.<name>`."""
 
@@ -47,8 +49,8 @@ class SettingsError(Exception):
 
 @dataclass(frozen=True)
 class Settings:
-    """The settings of a SciDog or a YAML file, see docs/reference/scidog.md. Times in seconds, `keep_sent_days` in
-    days, `spool_limit` in MB.
+    """The settings of a SciDog or a YAML file, see docs/reference/scidog.md. Times in seconds, `keep_sent_days` and
+    `remember_proposal_days` in days, `spool_limit` in MB.
 
     `problems` are sentences about wrong properties, whose defaults are in use; `replaced` about wrong configurations,
     whose last good versions are in use (`scifish.settings.fallback`).
@@ -70,6 +72,8 @@ class Settings:
     snapshot_timeout: float = 3.0
     max_array_size: int = 64
     send_proprietary: bool = False
+    send_without_proposal: bool = False
+    remember_proposal_days: float = 7.0
     problems: tuple[str, ...] = ()
     replaced: tuple[str, ...] = ()
 

@@ -56,17 +56,17 @@ def settings_from_properties(device: str, properties: Mapping[str, Sequence[str]
         problems.append(f"{name}: {given!r} is not a number from {lowest:g} to {highest:g}; {default:g} is in use")
         return default
 
+    def flag(name: str) -> bool:
+        given = text(name).lower()
+        if given not in ("", "true", "false", "1", "0", "yes", "no"):
+            problems.append(f"{name}: {given!r} is neither true nor false; false is in use")
+        return given in ("true", "1", "yes")
+
     beamline = text("Beamline")
     if not BEAMLINE_NAME.fullmatch(beamline):
         problems.append(f"Beamline: {beamline!r} is not a short name of letters, digits, '.', '_' and '-'")
         beamline = re.sub(r"[^A-Za-z0-9._-]", "-", beamline)[:48] or "unknown"
-    topic = text("Topic")
-    if topic and not TOPIC_NAME.fullmatch(topic):
-        problems.append(
-            f"Topic: {topic!r} is not a name of letters, digits, '.', '_' and '-' as Kafka allows; "
-            f"scifish-{beamline} is in use"
-        )
-        topic = ""
+    topic = _topic(text("Topic"), f"scifish-{beamline}", problems)
     brokers = text("KafkaBootstrapServers")
     if wrong := _wrong_brokers(brokers):
         problems.append(
@@ -75,9 +75,6 @@ def settings_from_properties(device: str, properties: Mapping[str, Sequence[str]
     path_fixer = text("PathFixer")
     if path_fixer and not DEVICE_NAME.fullmatch(path_fixer):
         problems.append(f"PathFixer: {path_fixer!r} is not the name of a device, such as b311a/ctl/sdm-01")
-    proprietary = text("SendProprietary").lower()
-    if proprietary not in ("", "true", "false", "1", "0", "yes", "no"):
-        problems.append(f"SendProprietary: {proprietary!r} is neither true nor false; false is in use")
     spool = text("SpoolDirectory")
     if spool and not expanded(spool).is_absolute():
         problems.append(f"SpoolDirectory: {spool!r} is not the full path of a folder; the default is in use")
@@ -96,16 +93,27 @@ def settings_from_properties(device: str, properties: Mapping[str, Sequence[str]
         always_configs=always or DEFAULT_ALWAYS,
         path_fixer=path_fixer,
         kafka_bootstrap_servers=brokers,
-        topic=topic or f"scifish-{beamline}",
+        topic=topic,
         kafka_config_file=text("KafkaConfigFile"),
         spool_directory=spool,
         spool_limit=int(number("SpoolLimit", 2000, 1, 1_000_000)),
         keep_sent_days=number("KeepSentDays", 7.0, 0.0, 366.0),
         snapshot_timeout=number("SnapshotTimeout", 3.0, 0.05, 60.0),
         max_array_size=int(number("MaxArraySize", 64, 1, 10_000)),
-        send_proprietary=proprietary in ("true", "1", "yes"),
+        send_proprietary=flag("SendProprietary"),
+        send_without_proposal=flag("SendWithoutProposal"),
+        remember_proposal_days=number("RememberProposalDays", 7.0, 0.0, 366.0),
         problems=tuple(problems),
     )
+
+
+def _topic(given: str, default: str, problems: list[str]) -> str:
+    if given and not TOPIC_NAME.fullmatch(given):
+        problems.append(
+            f"Topic: {given!r} is not a name of letters, digits, '.', '_' and '-' as Kafka allows; {default} is in use"
+        )
+        return default
+    return given or default
 
 
 def _wrong_brokers(given: str) -> str:

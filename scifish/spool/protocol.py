@@ -99,13 +99,15 @@ class PlaceReport:
 class SnapshotReport:
     """The attributes of a dataset have been read: how many, and path and error of those that failed.
 
-    `withheld`: the proposal is proprietary and the metadata stay at the beamline.
+    `withheld`: the proposal is proprietary and the metadata stay at the beamline; `waits`: they stay until the proposal
+    is known.
     """
 
     uuid: str
     values: int
     failed: list[tuple[str, str]]
     withheld: bool
+    waits: bool
 
 
 @dataclass(frozen=True)

@@ -278,7 +278,7 @@ def test_jive_can_show_what_each_property_is_for(stack: Stack) -> None:
     assert set(documented) == {
         *("Beamline", "ActiveConfig", "AlwaysConfigs", "PathFixer", "KafkaBootstrapServers", "Topic"),
         *("KafkaConfigFile", "SpoolDirectory", "SpoolLimit", "KeepSentDays", "SnapshotTimeout", "MaxArraySize"),
-        "SendProprietary",
+        *("SendProprietary", "SendWithoutProposal", "RememberProposalDays"),
     }
     assert all(documented.values())
 

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
+import pytest
+
+from scifish.attributes import pathfixer
 from scifish.attributes.pathfixer import PathFixerReader
 from scifish.attributes.reader import Reader, Reading
 from scifish.settings import Settings
@@ -55,6 +59,33 @@ def test_two_programs_keep_what_their_own_pathfixers_say(tmp_path: Path) -> None
     again = place(file)
     assert (again.last(SAXS)["proposalId"], again.last(MAX)["proposalId"]) == ("1", "2")
     assert again.last(None) == {}
+
+
+def test_an_answer_that_is_too_old_is_as_good_as_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / "place.json"
+    now = [1_000_000.0]
+    monkeypatch.setattr(pathfixer.time, "time", lambda: now[0])
+    place(file, saxs="1").read(SAXS)
+    now[0] += 6.9 * 86_400
+    assert place(file, saxs=None).read(SAXS)[0]["proposalId"] == "1"
+    now[0] += 0.2 * 86_400
+    found, (warning,) = place(file, saxs=None).read(SAXS)
+    assert found == {}
+    assert "not known, and the dataset waits until they are" in warning
+    assert place(file, saxs=None).read(replace(SAXS, remember_proposal_days=8.0))[0]["proposalId"] == "1"
+
+
+def test_an_answer_that_has_not_changed_is_as_young_as_the_last_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "place.json"
+    now = [1_000_000.0]
+    monkeypatch.setattr(pathfixer.time, "time", lambda: now[0])
+    reader = place(file, saxs="1")
+    for _ in range(3):
+        reader.read(SAXS)
+        now[0] += 5 * 86_400
+    assert place(file, saxs=None).last(SAXS)["proposalId"] == "1"
 
 
 def test_a_file_that_is_none_is_as_good_as_no_file(tmp_path: Path) -> None:

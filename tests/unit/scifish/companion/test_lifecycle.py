@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -263,6 +264,105 @@ def test_what_the_program_knows_of_the_place_is_not_mixed_with_what_pathfixer_sa
     said(supervisor, spool, 1)
     (found,) = supervisor.executor.submit(lambda: messages(spool)).result()
     assert (found["proposalId"], found["sampleId"]) == ("20250001", "")
+
+
+class SilentPathFixer:
+    """In place of the reader of Tango attributes. `says` is a proposal and a category when it answers."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.says: tuple[str, str] | None = None
+        monkeypatch.setattr("scifish.attributes.reader.Reader.read", self.read)
+
+    def read(self, sources: Iterable[str], timeout: float) -> dict[str, Reading]:
+        if self.says is None:
+            return {source: Reading(None, 0.0, error="no answer") for source in sources}
+        values = dict(zip(("Proposal", "Type"), self.says, strict=True))
+        return {source: Reading(values.get(source.rsplit("/", 1)[1], ""), 0.0) for source in sources}
+
+
+@pytest.fixture
+def pathfixer(monkeypatch: pytest.MonkeyPatch) -> SilentPathFixer:
+    monkeypatch.setattr("scifish.companion.late_proposals.ASK_AGAIN_SECONDS", 0.1)
+    return SilentPathFixer(monkeypatch)
+
+
+def record_one(supervisor: Supervisor, spool: Spool, settings: Settings, started: float, **given: str) -> None:
+    supervisor._settings = supervisor._lifecycle._settings = FixedSettings(settings)
+    record = Record(UUIDS[0], started, {"datasetName": "x", "scientificMetadata": {}, **given})  # type: ignore[typeddict-item]
+    row = OpenDatasetRow.of(record, announced=True)
+    supervisor.executor.submit_retrying(lambda: spool.begin(row)).result()
+    supervisor.handle(Begin(row))
+    supervisor.handle(End(row.uuid, json.dumps(ending("completed", started + 1, 5)), None))
+
+
+WITH_PATHFIXER = replace(SETTINGS, path_fixer="b/ctl/pathfixer")
+
+
+@pytest.mark.parametrize(
+    ("says", "sent"),
+    [(("20250001", "visitors"), True), (("IN20250042", ""), False), (("20250003", "proprietary"), False)],
+)
+def test_a_dataset_whose_proposal_is_not_known_waits_until_pathfixer_answers(
+    start: Start, spool: Spool, pathfixer: SilentPathFixer, reports: list[Report], says: tuple[str, str], sent: bool
+) -> None:
+    supervisor = start()
+    record_one(supervisor, spool, WITH_PATHFIXER, time.time())
+    assert eventually(lambda: "1 datasets wait on this machine until b/ctl/pathfixer answers" in supervisor.trouble())
+    assert turns(supervisor, 10)
+    assert supervisor.executor.submit(spool.count).result() == 0
+    assert any(isinstance(report, SnapshotReport) and report.waits for report in reports)
+    pathfixer.says = says
+    assert eventually(lambda: supervisor.executor.submit(spool.open_states).result() == [])
+    found = supervisor.executor.submit(lambda: messages(spool)).result()
+    assert [(one["type"], one["proposalId"]) for one in found] == ([("ended", says[0])] if sent else [])
+    assert not sent or "b/ctl/pathfixer did not answer then" in found[0]["warnings"][-1]
+
+
+@pytest.mark.parametrize(
+    ("settings", "given"),
+    [
+        (replace(WITH_PATHFIXER, send_without_proposal=True), {}),
+        (SETTINGS, {}),  # a beamline without PathFixer
+        (WITH_PATHFIXER, {"proposalId": "20250001"}),
+    ],
+    ids=["as it is set", "without PathFixer", "as the program knows it"],
+)
+def test_a_dataset_does_not_wait_for_a_proposal_that_it_does_not_need(
+    start: Start, spool: Spool, pathfixer: SilentPathFixer, settings: Settings, given: dict[str, str]
+) -> None:
+    supervisor = start()
+    record_one(supervisor, spool, settings, time.time(), **given)
+    assert ("ended", UUIDS[0]) in said(supervisor, spool, 1)
+
+
+def test_an_answer_that_comes_much_later_is_not_the_proposal_of_then(
+    start: Start, spool: Spool, pathfixer: SilentPathFixer
+) -> None:
+    supervisor = start()
+    record_one(supervisor, spool, WITH_PATHFIXER, time.time() - 8 * 86_400)
+    assert eventually(lambda: "1 datasets wait on this machine" in supervisor.trouble())
+    pathfixer.says = ("20250001", "visitors")
+    assert eventually(lambda: supervisor._lifecycle.late_proposals._answer[1] > 0)
+    assert turns(supervisor)
+    assert supervisor.executor.submit(spool.count).result() == 0
+
+
+def test_a_dataset_that_a_killed_program_has_left_waits_for_its_proposal_too(
+    spool: Spool, tmp_path: Path, pathfixer: SilentPathFixer, reports: list[Report]
+) -> None:
+    (tmp_path / "left").mkdir()
+    left = Spool(tmp_path / "left" / "run-0.spool", ORIGIN, identity=under(WITH_PATHFIXER))
+    left.begin(OpenDatasetRow.of(Record(UUIDS[0], time.time(), {"datasetName": "x", "scientificMetadata": {}})))
+    left.close()
+    supervisor = Supervisor(FixedSettings(WITH_PATHFIXER), spool, [left.path.parent], reports.append)
+    try:
+        assert eventually(lambda: "1 datasets wait on this machine" in supervisor.trouble())
+        assert supervisor.flush(0.0, lambda left: None) == 1
+        pathfixer.says = ("20250001", "visitors")
+        assert eventually(lambda: summarise(left.path).waiting == 1)
+        assert summarise(left.path).recording == 0
+    finally:
+        supervisor.shut_down(0.0, finish=False)
 
 
 def test_attributes_are_read_once_for_all_files_of_a_second(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -75,6 +75,8 @@ def test_a_device_without_any_configuration_is_reported_as_it_may_not_be_a_scido
         ("SnapshotTimeout", "nan", "snapshot_timeout", 3.0),
         ("MaxArraySize", "1e9", "max_array_size", 64),
         ("SendProprietary", "perhaps", "send_proprietary", False),
+        ("SendWithoutProposal", "perhaps", "send_without_proposal", False),
+        ("RememberProposalDays", "a week", "remember_proposal_days", 7.0),
         ("Topic", "scifish cosaxs", "topic", "scifish-cosaxs"),
         ("Topic", "..", "topic", "scifish-cosaxs"),
         ("Topic", "t" * 250, "topic", "scifish-cosaxs"),

@@ -68,7 +68,7 @@ def test_a_dataset_arrives_as_it_was_recorded() -> None:
         LogReport(logging.WARNING, "two\nlines"),
         TroubleReport(""),
         PlaceReport({"proposalId": "20250001"}),
-        SnapshotReport(UUID, 500, [("Optics/Shutter", "no answer")], withheld=False),
+        SnapshotReport(UUID, 500, [("Optics/Shutter", "no answer")], withheld=False, waits=True),
         LimitReport(2_000_000_000),
         DamageReport("malformed", 1),
     ],
