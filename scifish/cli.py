@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import datetime as dt
 import json
 import logging
@@ -18,7 +19,7 @@ from pathlib import Path
 from typing import TextIO
 
 from scifish import __version__
-from scifish.companion.orphans import refusal
+from scifish.companion.orphans import DAMAGED, refusal
 from scifish.companion.supervisor import Supervisor
 from scifish.message import Message, iso
 from scifish.settings import Settings, SettingsError, spool_folders
@@ -27,6 +28,7 @@ from scifish.settings.sources import SettingsSource, identity_of, settings_sourc
 from scifish.spool.database import SPOOL_SUFFIX, LeftSpool, left_by_another_account
 from scifish.spool.inspection import SpoolSummary, listing, summarise
 from scifish.spool.requests import request_resend, resend_requested, take_resend_request
+from scifish.spool.salvage import broken_files, salvage
 from scifish.spool.sent import SENT_SUFFIX, SentMessage, send_again, sent_messages
 
 MAX_NAMED_REFUSALS = 20
@@ -106,6 +108,21 @@ def _parser() -> argparse.ArgumentParser:
         "--timeout", type=_seconds, default=60.0, metavar="SECONDS", help="maximum duration (default: 60)"
     )
     resend.set_defaults(run=_resend)
+    salvaging = commands.add_parser(
+        "salvage",
+        help="get what can be had out of damaged spools, and send it; exit status 1 if any of it is left",
+        description="Read the damaged spools (.broken) of this machine as far as they can be read, write that into new "
+        "spools, and send it as `scifish flush` does. The damaged ones are renamed to .salvaged; delete them when "
+        "nothing is missing.",
+    )
+    salvaging.add_argument(
+        "--timeout",
+        type=_seconds,
+        default=60.0,
+        metavar="SECONDS",
+        help="maximum duration (default: 60)",
+    )
+    salvaging.set_defaults(run=_salvage)
     return parser
 
 
@@ -158,6 +175,7 @@ def _status(options: argparse.Namespace) -> int:
         for problem in (*settings.problems, *settings.entries()[1]):
             print(f"settings of {settings.scidog}: {problem}")
     contents, left, problems = _contents(folders)
+    left += _damaged(folders)
     print(*problems, sep="\n", end="\n" if problems else "")
     for content in contents:
         for line in describe(content, time.time()):
@@ -175,6 +193,31 @@ def _status(options: argparse.Namespace) -> int:
     if problems:
         return 2
     return 1 if left or any(content.unsent for content in contents) else 0
+
+
+def _damaged(folders: list[Path]) -> list[LeftSpool]:
+    found: list[LeftSpool] = []
+    for folder in folders:
+        with contextlib.suppress(OSError):  # `_contents` has named it
+            found += [LeftSpool(path, DAMAGED) for path in broken_files(folder)]
+    return found
+
+
+def _salvage(options: argparse.Namespace) -> int:
+    source = settings_source()
+    folders = _folders(options, source)
+    failed = 0
+    for path in [each.path for each in _damaged(folders)]:
+        try:
+            found = salvage(path)
+        except (OSError, sqlite3.Error) as error:
+            failed += 1
+            print(f"{path}: cannot be salvaged: {error}")
+        else:
+            print(f"{path}: {found.messages} messages and {found.datasets} open datasets; it is {found.aside.name} now")
+    left, why = _send_orphans(source, folders, options.timeout)
+    print(f"{left} messages of exited programs are left{f': {why}' if left else ''}")
+    return 1 if left or failed else 0
 
 
 def _list(options: argparse.Namespace) -> int:

@@ -18,9 +18,13 @@ from scifish.settings.identity import Identity
 from scifish.settings.sources import SettingsSource
 from scifish.spool.database import LeftSpool, OpenDataset, Spool, orphans
 from scifish.spool.executor import SpoolExecutor
+from scifish.spool.salvage import broken_files
 from scifish.spool.sender import Sender
 
 log = logging.getLogger(__name__)
+
+
+DAMAGED = "it is damaged; `scifish salvage` gets what can be had out of it"
 
 
 class AdoptionRule:
@@ -78,9 +82,14 @@ class OrphanSpools:
         self._proposals = proposals
         self._unfinished: list[tuple[Spool, Record]] = []
         self._logged: set[LeftSpool] = set()
-        self.left: list[LeftSpool] = []
-        """The spools that must not be sent by this process, or cannot be."""
+        self._left: list[LeftSpool] = []
+        self._damaged: list[LeftSpool] = []
         self.checked = threading.Event()
+
+    @property
+    def left(self) -> list[LeftSpool]:
+        """The spools that must not be sent by this process, or cannot be."""
+        return self._left + self._damaged
 
     @property
     def unfinished(self) -> int:
@@ -92,17 +101,22 @@ class OrphanSpools:
         for _ in range(len(self._unfinished)):
             self._finish(*self._unfinished.pop(0))
 
+    def look_for_damaged(self) -> None:
+        """Find the damaged spools. OSError if a folder cannot be read."""
+        self._damaged = [LeftSpool(path, DAMAGED) for folder in self._folders for path in broken_files(folder)]
+
     def take_over(self) -> None:
         """Take over the spools that are orphaned now. Never raises."""
         try:
             left: list[LeftSpool] = []
+            self._executor.submit(self.look_for_damaged).result()
             for folder in self._folders:
                 found, others = self._open_orphans(folder)
                 left += others
                 for spool in found:
                     self._sender.add(spool)
                     self._finish_all(spool)
-            self.left = left
+            self._left = left
             for each in left:
                 if each not in self._logged:
                     log.warning("the spool %s is left as it is: %s", each.path, each.why)

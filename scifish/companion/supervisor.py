@@ -84,6 +84,8 @@ class Supervisor:
         self._report = report
         self._pool = ThreadPool("scifish-work", MAX_WORKERS)
         self.executor = executor or SpoolExecutor(spool.path.parent if spool is not None else next(iter(folders), None))
+        if spool is not None:  # that of the first program on this machine was not there before
+            folders = [*folders, spool.path.parent]
         rule = AdoptionRule(settings, unidentified)
         self._sender = Sender(self.executor, settings.known, spool, lambda other, used: not rule.refusal(other, used))
         finalizer = Finalizer(self.executor, self._sender, WithheldDatasets(state_directory() / "withheld"))
@@ -213,6 +215,7 @@ class Supervisor:
             self._request_check = self.executor.submit(self._take_requests)
 
     def _take_requests(self) -> None:
+        self._orphans.look_for_damaged()
         for spool in self._sender.spools:
             if take_resend_request(spool.path):
                 self._sender.retry_refused()

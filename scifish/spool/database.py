@@ -36,6 +36,9 @@ Method = TypeVar("Method", bound=Callable[..., Any])
 
 SPOOL_SUFFIX = ".spool"
 
+BROKEN_SUFFIX = ".broken"
+"""Of a damaged spool, which no program opens again; `scifish salvage` reads what can be read."""
+
 
 _TABLES = """
 CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, content TEXT NOT NULL);
@@ -232,8 +235,8 @@ class Spool:
                         self._write_meta("identity", json.dumps(asdict(identity)))
                 self._note_seq(0)
             meta = dict(self._db.execute("SELECT name, content FROM meta"))
-            self._check_against_note(meta)
             if origin is None and lock is None:
+                self._check_against_note(meta)
                 self._check_pages()
             # Without an origin, its program was killed before the lines above.
             unknown = {"host": "", "program": "", "version": "", "run": path.stem}
@@ -258,7 +261,7 @@ class Spool:
         try:
             db.execute("PRAGMA journal_mode=WAL")
             db.execute("PRAGMA synchronous=FULL")
-            db.executescript(_TABLES)
+            self.make_tables(db)
             if not self._checkpoints:
                 db.execute("PRAGMA wal_autocheckpoint=20000")  # pages of 4 kB: if the companion does not do it
         except BaseException:
@@ -319,7 +322,7 @@ class Spool:
         """Write tables with these rows, and the open datasets, into a new file; False if the rows cannot be read."""
         with contextlib.closing(sqlite3.connect(new, isolation_level=None)) as db:
             db.execute("PRAGMA synchronous=FULL")
-            db.executescript(_TABLES)
+            self.make_tables(db)
             db.execute("BEGIN")
             try:
                 for table, found in rows().items():
@@ -348,6 +351,14 @@ class Spool:
         """Start a new file if somebody has removed or truncated this one: SQLite would not notice it."""
         self._db.execute("SELECT 1")
         self._renew_lock()
+        self._find_gone()
+        # The companion may have numbered a message for a file that was removed meanwhile. Others would miss it here.
+        row = self._db.execute("SELECT content FROM meta WHERE name = 'seq'").fetchone()
+        if (noted := self._noted_seq() or 0) > (int(row[0]) if row else 0):
+            self._write_meta("seq", str(noted))
+
+    def _find_gone(self) -> None:
+        """SpoolGone or sqlite3.DatabaseError if the files are not those that SQLite has open, or are truncated."""
         for path in (self.path, self.path.with_name(f"{self.path.name}-wal")):
             before = self._seen.get(path)
             try:
@@ -494,12 +505,27 @@ class Spool:
         """
         return self.put_all([OutboxBatch.of(topic, messages, closes)])
 
+    def restore(self, messages: Sequence[tuple[Any, ...]], datasets: Sequence[tuple[Any, ...]]) -> None:
+        """Write rows of another spool: of the outbox, with the reason if Kafka refuses them, and of `datasets`."""
+        with self._transaction():
+            for *row, reason in messages:
+                table, values = ("refused", (*row, reason)) if reason else ("outbox", tuple(row))
+                self._db.execute(_INSERT_INTO[table], values)
+            self._db.executemany(_INSERT_DATASET, datasets)
+            self._write_meta("seq", str(max((row[0] for row in messages), default=0)))
+
+    @staticmethod
+    def make_tables(db: sqlite3.Connection) -> None:
+        """As in each spool."""
+        db.executescript(_TABLES)
+
     @_with_new_file
     def put_all(self, batches: Sequence[OutboxBatch]) -> list[int]:
         """`put` for several datasets in one transaction."""
         with self._transaction():
             row = self._db.execute("SELECT content FROM meta WHERE name = 'seq'").fetchone()
-            first = int(row[0]) + 1 if row else 1
+            # The other process may have numbered some for a file that was removed.
+            first = max(int(row[0]) if row else 0, self._noted_seq() or 0) + 1
             now = time.time()
             rows = [(batch, piece) for batch in batches for piece in batch.pieces]
             self._db.executemany(
@@ -692,11 +718,7 @@ def _locked_inodes() -> set[int]:
 
 def rename_damaged(path: Path) -> Path:
     """Rename a damaged SQLite file, so that a person can examine it and no program opens it again; its new path."""
-    aside = path.with_suffix(".broken")
-    count = 1
-    while aside.exists():
-        count += 1
-        aside = path.with_name(f"{path.stem}-{count}.broken")
+    aside = unused(path, BROKEN_SUFFIX)
     if path.exists():
         path.rename(aside)
     else:
@@ -705,6 +727,15 @@ def rename_damaged(path: Path) -> Path:
         path.with_name(f"{path.name}-wal").rename(f"{aside}-wal")
     path.with_name(f"{path.name}-shm").unlink(missing_ok=True)
     return aside
+
+
+def unused(path: Path, suffix: str) -> Path:
+    """The path with this suffix, and with a number if there is such a file."""
+    found, count = path.with_suffix(suffix), 1
+    while found.exists():
+        count += 1
+        found = path.with_name(f"{path.stem}-{count}{suffix}")
+    return found
 
 
 def _observed(kept: dict[str, Any] | None) -> Observed:

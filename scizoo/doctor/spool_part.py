@@ -9,12 +9,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from scifish.cli import describe
-from scifish.companion.orphans import refusal
+from scifish.companion.orphans import DAMAGED, refusal
 from scifish.companion.scidog_reports import shortage
 from scifish.settings import Settings, spool_directory, spool_folders
 from scifish.settings.identity import Identity, tango_source
 from scifish.spool.database import SPOOL_SUFFIX, left_by_another_account
 from scifish.spool.inspection import SpoolSummary, summarise
+from scifish.spool.salvage import broken_files
 from scizoo.doctor.report import NOT_CHECKED, OK, WRONG, PartReport
 
 SENDING_SECONDS = 60.0
@@ -61,7 +62,7 @@ def spool(settings: Settings | None) -> Sequence[PartReport]:
 
 
 def _contents(folders: Sequence[Path]) -> tuple[list[SpoolSummary], list[str], list[str]]:
-    """The spools, a line for each that another account has left, and a sentence for each that cannot be read."""
+    """The spools, a line for each that is damaged or left by another account, and one for each that cannot be read."""
     readable = [folder for folder in folders if os.access(folder, os.R_OK | os.X_OK)]
     unreadable = [f"{folder}: no permission" for folder in folders if folder not in readable]
     found, left = [], []
@@ -75,6 +76,7 @@ def _contents(folders: Sequence[Path]) -> tuple[list[SpoolSummary], list[str], l
                 left.append(f"{path}: {others}")
             elif path.exists():
                 unreadable.append(f"{path}: {error}")
+    left += [f"{path}: {DAMAGED}" for folder in readable for path in broken_files(folder)]
     return found, left, unreadable
 
 

@@ -378,7 +378,8 @@ def test_a_file_that_gets_damaged_is_put_aside_and_a_new_one_begun(lab: Lab) -> 
     os.kill(companion(os.getpid()), signal.SIGCONT)
     uuid = session.record_snapshot({"datasetName": "second"}).uuid
     assert wait_for_last(lab.topic, uuid)
-    assert list(lab.spool.glob("*.broken"))
+    (broken,) = lab.spool.glob("*.broken")
+    assert eventually(lambda: f"the spool {broken} is not sent: it is damaged; `scifish salvage`" in session.trouble())
     session.close()
 
 

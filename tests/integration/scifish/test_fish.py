@@ -7,7 +7,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from uuid import uuid4
 
@@ -123,11 +123,12 @@ def test_one_fish_for_all_as_mxcube_does(lab: Lab) -> None:
 def test_a_program_says_which_pathfixer_it_means(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
     """As contrast's recorder of a beamline that has two. Both are away: the datasets say of which one."""
     monkeypatch.setenv("TANGO_HOST", "127.0.0.1:1")
-    with_pathfixer = replace(lab.settings, path_fixer="b303a-e01/ctl/sdm-01")
+    with_pathfixer = replace(lab.settings, path_fixer="b303a-e01/ctl/sdm-01", send_without_proposal=True)
+    without = replace(with_pathfixer, path_fixer="")
     recorders = {
         "b303a-e01/ctl/sdm-01": SciFish(with_pathfixer, program="test"),
         "b303a-e02/ctl/sdm-01": SciFish(with_pathfixer, program="test", pathfixer="b303a-e02/ctl/sdm-01"),
-        "b303a-e03/ctl/sdm-01": SciFish(lab.settings, program="test", pathfixer="b303a-e03/ctl/sdm-01"),
+        "b303a-e03/ctl/sdm-01": SciFish(without, program="test", pathfixer="b303a-e03/ctl/sdm-01"),
     }
     for name, fish in recorders.items():
         fish.start_scan(name)
@@ -280,11 +281,12 @@ def test_a_message_too_large_for_kafka_is_set_aside_and_shown(lab: Lab) -> None:
 
 
 def test_a_program_that_is_killed_is_finished_by_the_command(lab: Lab, tmp_path: Path) -> None:
+    # Where a beamline is without its database, a program and the command find the last good settings.
+    settings.save_last_good(replace(lab.settings, kafka_bootstrap_servers="127.0.0.1:9"))
     program = (
         "import sys, time\n"
         "from scifish import SciFish\n"
-        "from scifish.settings import Settings\n"
-        f"fish = SciFish(Settings(**{ {**asdict(lab.settings), 'kafka_bootstrap_servers': '127.0.0.1:9'}!r}))\n"
+        "fish = SciFish()\n"
         "fish.start_scan(datasetName='done')\n"
         "fish.end_scan()\n"
         "fish.start_scan(datasetName='cut off')\n"
@@ -301,7 +303,6 @@ def test_a_program_that_is_killed_is_finished_by_the_command(lab: Lab, tmp_path:
         assert "1 datasets are being recorded" in status.stdout
         running.kill()
     assert eventually(lambda: "exited; its messages are sent at the next start" in _status(lab).stdout)
-    settings.save_last_good(replace(lab.settings, kafka_bootstrap_servers="127.0.0.1:9"))
     flush = _scifish(lab, "flush", "--timeout", "1")
     assert flush.returncode == 1
     status = _status(lab).stdout
@@ -312,7 +313,7 @@ def test_a_program_that_is_killed_is_finished_by_the_command(lab: Lab, tmp_path:
         r"2 messages wait, the oldest for .*(Kafka has not accepted them within 1 s|127\.0\.0\.1:9)", status
     )
     assert "not a number of seconds" in _scifish(lab, "flush", "--timeout", "inf").stderr
-    # The command finds the settings where a beamline without its database does: the last good ones.
+    # The address is corrected.
     settings.save_last_good(lab.settings)
     flush = _scifish(lab, "flush")
     assert (flush.returncode, flush.stdout) == (0, "0 messages of exited programs are left\n"), flush.stderr
