@@ -26,7 +26,7 @@ from scifish.spool.inspection import summarise
 from tests.integration.sardana.recording import System
 from tests.servers.kafka import Kafka
 from tests.servers.tango_system import control_system
-from tests.waiting import PATIENCE, eventually
+from tests.waiting import eventually
 
 pytestmark = pytest.mark.first
 
@@ -282,11 +282,11 @@ def test_a_device_that_hangs_costs_only_itself_and_is_read_again_when_it_comes_b
     system.scan(*scan)
     beamline = system.process("simbeamline")
     # A scan that waited for a read would take as long as this for its begin, and again for its end.
-    system.stack.db.put_device_property(SCIDOG, {"SnapshotTimeout": [f"{PATIENCE:g}"]})
+    system.stack.db.put_device_property(SCIDOG, {"SnapshotTimeout": ["60"]})
     system.scan(*scan)  # from here on it is in effect
     os.kill(beamline.pid, signal.SIGSTOP)
     try:
-        system.door.run(*scan, timeout=PATIENCE)
+        system.door.run(*scan, timeout=60.0)
     finally:
         os.kill(beamline.pid, signal.SIGCONT)
         system.stack.db.delete_device_property(SCIDOG, "SnapshotTimeout")

@@ -81,7 +81,7 @@ def with_properties(stack: Stack, **properties: Sequence[str]) -> tango.DevicePr
     """The device after an Init with these properties."""
     names = list(stack.db.get_device_property_list(DEVICE, "*").value_string)
     stack.db.delete_device_property(DEVICE, {name: [] for name in names})
-    stack.db.put_device_property(DEVICE, {"Period": ["0.2"], "Timeout": [f"{PATIENCE}"], **properties})
+    stack.db.put_device_property(DEVICE, {"Period": ["0.2"], "Timeout": ["60"], **properties})
     proxy = tango.DeviceProxy(stack.name(DEVICE))
     proxy.set_timeout_millis(int(PATIENCE * 1000))
     proxy.Init()
