@@ -396,6 +396,7 @@ def test_the_sample_is_right_without_creation_times_of_the_file_server(
     monkeypatch.setattr("scifly.proposal_periods.CHANGE_NOTICED_SECONDS", 0.0)
     fly_service = lab.follow(method=method)
     lab.mark()
+    assert eventually(lambda: fly_service.seen().pending == 0)  # not even the mark
     path = lab.root / "Ag_0001.txt"
     with path.open("w") as file:
         file.write("[Info]")
