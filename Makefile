@@ -8,6 +8,8 @@ EXTRAS := test,lint,docs
 # Four processes, also on two cores, as most tests wait most of the time; each has its own servers. A file's tests stay
 # together, and the files begin in the order of tests/conftest.py. PARALLEL= for one.
 PARALLEL ?= -n 4 --dist loadfile --no-loadscope-reorder
+# Images of containers often set this. Each of some hundred processes would then compile all that it imports.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: demo test pytest test-oldest lint docs bench faults soak fuzz pictures clean
 
