@@ -70,7 +70,9 @@ class Session:
         self.type("setsample fibre_B")
         self.type("scidog_use spectroscopy")
         self.type("ascan mot02 0 20 400 0.1", then=self.door.stop)
-        self.type("dscan mot01 -1 1 400 0.1", then=self.door.abort)
+        # With a motor of its own: at its end a dscan moves the motor back, and where that comes before Sardana is done
+        # with the abort, the motor is "already in motion" for good.
+        self.type("dscan mot03 -1 1 400 0.1", then=self.door.abort)
         self.type("senv ActiveMntGrp mntgrp02", quietly=True)
         self.type("ascan mot01 0 1 6 0.1", fails=True)
         self.type("senv ActiveMntGrp mntgrp01", quietly=True)

@@ -1,12 +1,14 @@
 """A real Sardana of the tests' own, which one test cannot spoil for the next.
 
-Two things spoil one, both found with Sardana 3.7.1:
+Three things spoil one, all found with Sardana 3.7.1:
 
 - An abort is an exception that Sardana raises in the macro's thread, wherever that is. Where that is the subscription
   to the channels' value buffers (`timescan` and the continuous scans, before their first point), those that were
   subscribed stay so, and each later scan of that kind fails with `Callback ... already reg.`, or hangs, until the
   MacroServer is restarted: https://github.com/sardana-org/sardana/pull/701. So tests abort a scan when it has shown a
   point (`Door.wait_for_point`), and use step scans where the kind does not matter.
+- A dscan that is aborted moves its motors back. Where that comes before the abort is done, a motor stays "already in
+  motion".
 - A test that fails may leave a macro running, or the server dead.
 """
 
@@ -25,8 +27,11 @@ from deploy.demo.summary import Expected, expected_scans
 from tests import ran_on
 from tests.waiting import eventually
 
-SPOILT = "already reg. on"
-"""In what a scan says whose measurement group can no longer be used."""
+SPOILT = {
+    "already reg. on": "its measurement group could not be used any more",
+    "already in motion": "a motor could not be moved any more",
+}
+"""By what a scan says: what no later scan can use."""
 
 FAILED = pytest.StashKey[bool]()
 """Of a test: whether it or its set-up has failed. tests/conftest.py notes it."""
@@ -91,8 +96,9 @@ class Sardana:
     def _what_is_wrong(self) -> str:
         if not self.process.running:
             return "it had ended"
-        if any(SPOILT in line for line in self._errors):
-            return f"its measurement group could not be used any more ({SPOILT} ...)"
+        for said, why in SPOILT.items():
+            if any(said in line for line in self._errors):
+                return f"{why} ({said} ...)"
         for door in self.doors:
             try:
                 _end_macro(door)
