@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TextIO
 
 from scifish import __version__
-from scifish.companion.orphans import DAMAGED, refusal
+from scifish.companion.orphans import damaged_spools, refusal
 from scifish.companion.supervisor import Supervisor
 from scifish.message import Message, iso
 from scifish.settings import Settings, SettingsError, spool_folders
@@ -28,7 +28,7 @@ from scifish.settings.sources import SettingsSource, identity_of, settings_sourc
 from scifish.spool.database import SPOOL_SUFFIX, LeftSpool, left_by_another_account
 from scifish.spool.inspection import SpoolSummary, listing, summarise
 from scifish.spool.requests import request_resend, resend_requested, take_resend_request
-from scifish.spool.salvage import broken_files, salvage
+from scifish.spool.salvage import salvage
 from scifish.spool.sent import SENT_SUFFIX, SentMessage, send_again, sent_messages
 
 MAX_NAMED_REFUSALS = 20
@@ -81,9 +81,7 @@ def _parser() -> argparse.ArgumentParser:
         "flush",
         help="send the messages of programs that have exited; exit status 1 if any message of this machine is left",
     )
-    flush.add_argument(
-        "--timeout", type=_seconds, default=60.0, metavar="SECONDS", help="maximum duration (default: 60)"
-    )
+    _add_timeout(flush)
     flush.add_argument(
         "--unidentified",
         action="store_true",
@@ -104,9 +102,7 @@ def _parser() -> argparse.ArgumentParser:
     resend.add_argument(
         "--uuid", action="append", default=[], metavar="UUID", help="of this dataset alone (may be given several times)"
     )
-    resend.add_argument(
-        "--timeout", type=_seconds, default=60.0, metavar="SECONDS", help="maximum duration (default: 60)"
-    )
+    _add_timeout(resend)
     resend.set_defaults(run=_resend)
     salvaging = commands.add_parser(
         "salvage",
@@ -115,15 +111,15 @@ def _parser() -> argparse.ArgumentParser:
         "spools, and send it as `scifish flush` does. The damaged ones are renamed to .salvaged; delete them when "
         "nothing is missing.",
     )
-    salvaging.add_argument(
-        "--timeout",
-        type=_seconds,
-        default=60.0,
-        metavar="SECONDS",
-        help="maximum duration (default: 60)",
-    )
+    _add_timeout(salvaging)
     salvaging.set_defaults(run=_salvage)
     return parser
+
+
+def _add_timeout(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--timeout", type=_seconds, default=60.0, metavar="SECONDS", help="maximum duration (default: 60)"
+    )
 
 
 def _folders(options: argparse.Namespace, source: SettingsSource, notes: TextIO | None = None) -> list[Path]:
@@ -199,7 +195,7 @@ def _damaged(folders: list[Path]) -> list[LeftSpool]:
     found: list[LeftSpool] = []
     for folder in folders:
         with contextlib.suppress(OSError):  # `_contents` has named it
-            found += [LeftSpool(path, DAMAGED) for path in broken_files(folder)]
+            found += damaged_spools(folder)
     return found
 
 

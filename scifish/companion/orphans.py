@@ -24,7 +24,10 @@ from scifish.spool.sender import Sender
 log = logging.getLogger(__name__)
 
 
-DAMAGED = "it is damaged; `scifish salvage` gets what can be had out of it"
+def damaged_spools(folder: Path) -> list[LeftSpool]:
+    """The damaged spools in a folder, which no program sends. OSError if it cannot be read."""
+    why = "it is damaged; `scifish salvage` gets what can be had out of it"
+    return [LeftSpool(path, why) for path in broken_files(folder)]
 
 
 class AdoptionRule:
@@ -103,7 +106,7 @@ class OrphanSpools:
 
     def look_for_damaged(self) -> None:
         """Find the damaged spools. OSError if a folder cannot be read."""
-        self._damaged = [LeftSpool(path, DAMAGED) for folder in self._folders for path in broken_files(folder)]
+        self._damaged = [each for folder in self._folders for each in damaged_spools(folder)]
 
     def take_over(self) -> None:
         """Take over the spools that are orphaned now. Never raises."""

@@ -29,7 +29,7 @@ class Identity:
 
     @staticmethod
     def of(source: str, settings: Settings | None) -> Identity:
-        """With the settings of this source; None if none are known yet."""
+        """Of a source and its settings, which are None as long as they are not known."""
         if settings is None:
             return Identity(source)
         return Identity(

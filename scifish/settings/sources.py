@@ -41,8 +41,8 @@ class SettingsSource(Protocol):
     """No method raises. `known` does no input or output; `now` waits at most `timeout` seconds.
 
     `described` returns JSON from which `source_of` makes the same source in another process. `name` is the source of an
-    `Identity`. `trouble` is a sentence
-    for people if edits of the settings have no effect, and this will last, else "": as of the last call of `now`.
+    `Identity`. `trouble` is a sentence for people if edits of the settings have no effect, and this will last, else "":
+    as of the last call of `now`.
     """
 
     @property

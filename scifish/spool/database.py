@@ -239,8 +239,7 @@ class Spool:
                 self._check_against_note(meta)
                 self._check_pages()
             # Without an origin, its program was killed before the lines above.
-            unknown = {"host": "", "program": "", "version": "", "run": path.stem}
-            self.origin: Origin = json.loads(meta.get("origin", json.dumps(unknown)))
+            self.origin: Origin = json.loads(meta["origin"]) if "origin" in meta else unknown_origin(path)
             self.identity = identity_in(meta)
             """Under which settings it was recorded; None if a program of an older version has recorded it."""
         except BaseException:
@@ -645,6 +644,11 @@ class _Transaction:
         finally:
             if self._db.in_transaction:
                 self._db.execute("ROLLBACK")
+
+
+def unknown_origin(path: Path) -> Origin:
+    """For a spool that does not have its origin: the file's name is that of the run."""
+    return {"host": "", "program": "", "version": "", "run": path.stem}
 
 
 def identity_in(meta: Mapping[str, str]) -> Identity | None:

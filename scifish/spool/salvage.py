@@ -21,7 +21,15 @@ from typing import Any
 
 from scifish.message import Origin
 from scifish.settings.identity import Identity
-from scifish.spool.database import BROKEN_SUFFIX, SPOOL_SUFFIX, OpenDatasetRow, Spool, identity_in, unused
+from scifish.spool.database import (
+    BROKEN_SUFFIX,
+    SPOOL_SUFFIX,
+    OpenDatasetRow,
+    Spool,
+    identity_in,
+    unknown_origin,
+    unused,
+)
 
 log = logging.getLogger(__name__)
 
@@ -102,7 +110,7 @@ def _origin(meta: Mapping[str, str], path: Path) -> Origin:
         origin: Origin = json.loads(meta["origin"])
         if isinstance(origin["run"], str):
             return origin
-    return {"host": "", "program": "", "version": "", "run": path.stem}
+    return unknown_origin(path)
 
 
 def _is_message(row: Row) -> bool:

@@ -67,7 +67,10 @@ class Sender(threading.Thread):
         own: Spool | None = None,
         may_send: Callable[[Spool, Settings], bool] = lambda spool, settings: True,
     ) -> None:
-        """`may_send` says of another spool whether it may be sent with these settings; else it is let go of."""
+        """`may_send` decides whether the spool of another program may be sent with these settings.
+
+        One that may not is closed.
+        """
         super().__init__(name="scifish-sender", daemon=True)
         self._executor = executor
         self._settings = settings

@@ -9,13 +9,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from scifish.cli import describe
-from scifish.companion.orphans import DAMAGED, refusal
+from scifish.companion.orphans import damaged_spools, refusal
 from scifish.companion.scidog_reports import shortage
 from scifish.settings import Settings, spool_directory, spool_folders
 from scifish.settings.identity import Identity, tango_source
 from scifish.spool.database import SPOOL_SUFFIX, left_by_another_account
 from scifish.spool.inspection import SpoolSummary, summarise
-from scifish.spool.salvage import broken_files
 from scizoo.doctor.report import NOT_CHECKED, OK, WRONG, PartReport
 
 SENDING_SECONDS = 60.0
@@ -76,7 +75,7 @@ def _contents(folders: Sequence[Path]) -> tuple[list[SpoolSummary], list[str], l
                 left.append(f"{path}: {others}")
             elif path.exists():
                 unreadable.append(f"{path}: {error}")
-    left += [f"{path}: {DAMAGED}" for folder in readable for path in broken_files(folder)]
+    left += [f"{each.path}: {each.why}" for folder in readable for each in damaged_spools(folder)]
     return found, left, unreadable
 
 

@@ -31,7 +31,7 @@ class Refusing:
 
     @contextlib.contextmanager
     def because(self, number: int) -> Iterator[None]:
-        """`number` is what any other program is told."""
+        """Other programs get the error `number`."""
 
         def refuse(*_: object, **__: object) -> None:
             raise OSError(number, "")
