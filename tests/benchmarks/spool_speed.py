@@ -43,6 +43,7 @@ from scifish.spool.kafka_config import producer_config
 from tests.benchmarks.confirmed import PATIENCE, Confirmed
 from tests.benchmarks.figures import Figure, NotMeasured, alone, percentile, progress, scratch, spread
 from tests.servers.kafka import make_kafka
+from tests.spools import under
 
 VALUES = 50
 PAUSE = 0.02
@@ -143,7 +144,8 @@ def _flat_out(settings: Settings, topic: Confirmed, count: int, times: list[floa
 
 def _left_behind(settings: Settings, topic: Confirmed, message: Message, count: int) -> float:
     """Messages a second out of a spool that another program left full, from the start of ours on."""
-    spool = Spool(Path(settings.spool_directory) / f"{ORIGIN['run']}{SPOOL_SUFFIX}", ORIGIN)
+    file = Path(settings.spool_directory) / f"{ORIGIN['run']}{SPOOL_SUFFIX}"
+    spool = Spool(file, ORIGIN, identity=under(settings))
     for _ in range(count):
         spool.put(settings.topic, {**message, "uuid": str(uuid.uuid4()), "origin": ORIGIN})
     spool.close()
