@@ -1,16 +1,23 @@
-"""HTTP with limits for everything: connecting, each read, the whole answer, and its size.
+"""HTTP with limits for everything: connecting, each read, the whole answer with its headers, and its size.
 
 It is in `sdm` because every part that calls a server may import `sdm`, but the parts may not import each other.
 """
 
 from __future__ import annotations
 
+import http.client
+import io
+import socket
+import threading
 import time
 from collections.abc import Iterator
 from typing import Any
 
 import requests
+from requests.adapters import HTTPAdapter
 from requests.exceptions import ChunkedEncodingError, ContentDecodingError
+from urllib3 import HTTPConnectionPool, HTTPSConnectionPool
+from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.exceptions import DecodeError, HTTPError, ReadTimeoutError
 
 _READ_BYTES = 65_536
@@ -24,18 +31,26 @@ class AnswerTooSlow(requests.Timeout):
     """The answer has begun and does not end in time."""
 
 
+class BoundedSession(requests.Session):
+    """A session for `fetch`."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        for scheme in ("http://", "https://"):
+            self.mount(scheme, _BoundedAdapter())
+
+
 def fetch(
-    session: requests.Session, method: str, url: str, *, timeout: float, whole: float, max_bytes: int, **options: Any
+    session: BoundedSession, method: str, url: str, *, timeout: float, whole: float, max_bytes: int, **options: Any
 ) -> tuple[requests.Response, bytes]:
-    """The answer, and its whole body, decoded.
+    """The answer, and its whole body, decoded. Redirects are not followed: each would have limits of its own.
 
     `timeout` (connecting, and each read) and `whole` (until the body is complete) are in seconds. `options` are those
-    of `requests.Session.request`; redirects are followed only with `allow_redirects=True`. Raises what that raises,
-    and for the body AnswerTooLarge, AnswerTooSlow, ContentDecodingError, and ChunkedEncodingError if it is cut off.
+    of `requests.Session.request`. Raises what that raises, and for the body AnswerTooLarge, AnswerTooSlow,
+    ContentDecodingError, and ChunkedEncodingError if it is cut off.
     """
-    options = {"allow_redirects": False, **options}
-    until = time.monotonic() + whole
-    with session.request(method, url, timeout=timeout, stream=True, **options) as answer:
+    _call.until = time.monotonic() + whole
+    with session.request(method, url, timeout=timeout, stream=True, allow_redirects=False, **options) as answer:
         body = bytearray()
         try:
             # In pieces of one read of the socket: a server that sends a byte from time to time would make a longer read
@@ -44,10 +59,8 @@ def fetch(
                 body += part
                 if len(body) > max_bytes:
                     raise AnswerTooLarge(f"the answer is larger than {max_bytes:,} bytes")
-                if time.monotonic() > until:
-                    raise AnswerTooSlow("the answer arrives too slowly")
         except ReadTimeoutError as error:
-            raise AnswerTooSlow(error) from error
+            raise AnswerTooSlow("the answer arrives too slowly") from error
         except DecodeError as error:
             raise ContentDecodingError(error) from error
         except HTTPError as error:
@@ -71,3 +84,76 @@ def cause(error: BaseException) -> str:
         if isinstance(each, OSError) and each.errno and each.strerror:
             return each.strerror.lower()
     return "no connection"
+
+
+class _Call(threading.local):
+    until = float("inf")
+    """When the call that this thread makes must be over, as `time.monotonic`."""
+
+
+_call = _Call()
+
+
+class _SocketReads(io.RawIOBase):
+    """What comes out of a socket. Each read ends in time, also of headers, which http.client reads byte by byte."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        self._sock = sock
+        self._reads = sock.makefile("rb", buffering=0)
+        self._timeout = sock.gettimeout()
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int | None:
+        left = _call.until - time.monotonic()
+        if left <= 0:
+            raise TimeoutError("the answer arrives too slowly")
+        self._sock.settimeout(left if self._timeout is None else min(self._timeout, left))
+        return self._reads.readinto(buffer)
+
+    def close(self) -> None:
+        self._reads.close()
+        super().close()
+
+
+class _Stream:
+    """In the place of a socket, of which an answer is read."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        self._sock = sock
+
+    def makefile(self, _mode: str) -> io.BufferedReader:
+        return io.BufferedReader(_SocketReads(self._sock))
+
+
+class _Response(http.client.HTTPResponse):
+    def __init__(self, sock: socket.socket, *args: Any, **options: Any) -> None:
+        super().__init__(_Stream(sock), *args, **options)  # type: ignore[arg-type]
+
+
+class _Connection(HTTPConnection):
+    response_class = _Response
+
+
+class _SecureConnection(HTTPSConnection):
+    response_class = _Response
+
+
+class _Pool(HTTPConnectionPool):
+    ConnectionCls = _Connection
+
+
+class _SecurePool(HTTPSConnectionPool):
+    ConnectionCls = _SecureConnection
+
+
+class _BoundedAdapter(HTTPAdapter):
+    def init_poolmanager(self, *args: Any, **options: Any) -> None:
+        super().init_poolmanager(*args, **options)
+        self.poolmanager.pool_classes_by_scheme = {"http": _Pool, "https": _SecurePool}
+
+    def proxy_manager_for(self, *args: Any, **options: Any) -> Any:
+        manager = super().proxy_manager_for(*args, **options)
+        manager.pool_classes_by_scheme = {"http": _Pool, "https": _SecurePool}
+        return manager

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import time
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from typing import Any
@@ -12,11 +11,15 @@ from typing import Any
 MAX_ERROR_TEXT = 500
 """Characters of an answer that an error shows."""
 
+MAX_RETRY_AFTER_SECONDS = 60.0
+"""What a server asks for beyond this is not kept: one call a minute harms nobody, and a wrong value, or that of a
+maintenance which ends early, holds nothing up for long."""
+
 
 class SciCatError(Exception):
     """An answer that is not the one hoped for. `status` is 0 if there was no answer at all.
 
-    `retry_after` is for how many seconds the server asks not to be called; 0 if it does not say.
+    `retry_after` is for how many seconds the server asks not to be called, a minute at most; 0 if it does not say.
     """
 
     def __init__(self, what: str, status: int = 0, text: str = "", retry_after: float = 0.0) -> None:
@@ -79,6 +82,8 @@ class Answer:
     content: bytes = b""
     location: str = ""
     retry_after: str = ""
+    date: str = ""
+    """The server's, as it writes it in `Date`."""
 
     @property
     def good(self) -> bool:
@@ -108,23 +113,26 @@ class Answer:
         if 400 <= self.status < 500 and self.status not in STATUSES_OF_PROXIES and not self._is_scicats():
             # A proxy's page, as long as the server behind it is away: SciCat's own errors are JSON.
             return SciCatError(what, 0, f"{self.status} by something that is not SciCat: {self.text()}")
-        return ERROR_BY_STATUS.get(self.status, SciCatError)(what, self.status, self.text(), _seconds(self.retry_after))
+        return ERROR_BY_STATUS.get(self.status, SciCatError)(what, self.status, self.text(), self._asked_wait())
+
+    def _asked_wait(self) -> float:
+        """The seconds of its Retry-After: a number, or a date (RFC 9110, 10.2.3); 0 if it is neither.
+
+        A date is by the server's clock, as `Date` is. This machine's may be wrong.
+        """
+        if re.fullmatch(r"[0-9]{1,9}", self.retry_after.strip()):
+            return min(float(self.retry_after), MAX_RETRY_AFTER_SECONDS)
+        try:
+            moments = [parsedate_to_datetime(text).timestamp() for text in (self.retry_after, self.date)]
+        except (ValueError, OverflowError):
+            return 0.0
+        return min(max(moments[0] - moments[1], 0.0), MAX_RETRY_AFTER_SECONDS)
 
     def _is_scicats(self) -> bool:
         try:
             return self.json() is None or isinstance(self.json(), dict)
         except ValueError:
             return False
-
-
-def _seconds(text: str) -> float:
-    """A Retry-After, from a number of seconds or from a date (RFC 9110, 10.2.3); 0 if it is neither."""
-    if re.fullmatch(r"\d{1,9}", text.strip()):
-        return float(text)
-    try:
-        return max(parsedate_to_datetime(text).timestamp() - time.time(), 0.0)
-    except (ValueError, OverflowError):
-        return 0.0
 
 
 def _line(text: str) -> str:

@@ -10,7 +10,7 @@ import requests
 from requests.exceptions import ChunkedEncodingError
 
 from ingest.scicat.errors import Answer, SciCatError, TimedOut
-from sdm.bounded_http import fetch
+from sdm.bounded_http import BoundedSession, fetch
 
 MAX_ANSWER_BYTES = 256 * 1024 * 1024
 """Bytes. More is not read: memory is bounded."""
@@ -26,7 +26,7 @@ class _Connection:
     """A thread's own."""
 
     def __init__(self, base_url: str) -> None:
-        self.session = requests.Session()
+        self.session = BoundedSession()
         # What the environment says of proxies and certificates, once: asked for each call it is a third of its cost.
         found = self.session.merge_environment_settings(base_url, {}, None, None, None)
         self.session.proxies, self.session.verify = found["proxies"], found["verify"]
@@ -89,7 +89,6 @@ class Transport:
             timeout=self._timeout,
             whole=self._whole,
             max_bytes=MAX_ANSWER_BYTES,
-            allow_redirects=method == "GET",
         )
         self._own.connection.used = time.monotonic()
         return Answer(
@@ -97,9 +96,10 @@ class Transport:
             content,
             response.headers.get("Location", ""),
             response.headers.get("Retry-After", ""),
+            response.headers.get("Date", ""),
         )
 
-    def _session(self) -> requests.Session:
+    def _session(self) -> BoundedSession:
         connection: _Connection | None = getattr(self._own, "connection", None)
         if connection is None:
             connection = self._own.connection = _Connection(self.base_url)

@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 import requests
 from requests.auth import AuthBase
 
-from sdm.bounded_http import AnswerTooLarge, causes, fetch
+from sdm.bounded_http import AnswerTooLarge, BoundedSession, causes, fetch
 from sdm.office.model import OfficeRefused, OfficeUnavailable
 
 _log = logging.getLogger(__name__)
@@ -184,7 +184,7 @@ class RestClient:
         return answer.result()
 
     def _fetch(self, url: str, params: Mapping[str, str] | None, header: _HeaderAuth) -> _Response:
-        with requests.Session() as session:
+        with BoundedSession() as session:
             answer, body = fetch(
                 session,
                 "GET",

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 import requests
 
-from sdm.bounded_http import AnswerTooLarge, AnswerTooSlow, fetch
+from sdm.bounded_http import AnswerTooLarge, AnswerTooSlow, BoundedSession, fetch
 from sdm.office.model import one_line
 
 MAX_STATUS_BYTES = 1_000_000
@@ -74,7 +74,7 @@ def ask(url: str, timeout: float) -> Replica:
     """Query a replica. Gives up after about `timeout` seconds. Raises NoStatus."""
     address = url.rstrip("/").removesuffix("/status") + "/status"
     try:
-        with requests.Session() as session:
+        with BoundedSession() as session:
             answer, data = fetch(session, "GET", address, timeout=timeout, whole=timeout, max_bytes=MAX_STATUS_BYTES)
     except (AnswerTooLarge, AnswerTooSlow) as error:
         raise NoStatus(f"{url} does not end its answer: is it SciCow's http.port?") from error

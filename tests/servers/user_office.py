@@ -101,6 +101,15 @@ def _drip(request: BaseHTTPRequestHandler, goes_on: Callable[[], bool]) -> None:
         time.sleep(0.02)
 
 
+def dripping_headers(request: BaseHTTPRequestHandler) -> None:
+    """As `dripping`, but not even its headers are ever done."""
+    request.wfile.write(b"HTTP/1.1 200 OK\r\nX-Slow: ")
+    while True:
+        request.wfile.write(b"x")
+        request.wfile.flush()
+        time.sleep(0.02)
+
+
 def cut_off(request: BaseHTTPRequestHandler) -> None:
     request.send_response(200)
     request.send_header("Content-Length", "1000")

@@ -18,7 +18,7 @@ from ingest.scicow.dead_letters.topic import WaitingLetters
 from ingest.scicow.kafka.group_lag import GroupQueries, GroupQueryError, TopicLag
 from ingest.scicow.kafka.topics import TopicError, TopicReader
 from ingest.scicow.settings import HttpSettings, SciCowSettings, SciCowSettingsError
-from sdm.bounded_http import fetch
+from sdm.bounded_http import BoundedSession, fetch
 from sdm.office import OfficeError, UnknownProposal, office_from
 
 MAX_OWN_STATUS_BYTES = 1_000_000
@@ -208,7 +208,7 @@ def _replica(http: HttpSettings, timeout: float) -> tuple[str, dict[str, Any]]:
     host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(http.host, http.host)  # noqa: S104 the other way round
     url = f"http://{f'[{host}]' if ':' in host else host}:{http.port}/status"
     try:
-        with requests.Session() as session:
+        with BoundedSession() as session:
             found = json.loads(
                 fetch(session, "GET", url, timeout=timeout, whole=timeout, max_bytes=MAX_OWN_STATUS_BYTES)[1]
             )

@@ -83,7 +83,7 @@ class FailurePolicy:
             waited = self._backoff.running_time - failures.since
             if longest is not None and waited >= longest:
                 return DeadLetter(is_defect(error))
-            asked = min(error.retry_after, self._settings.server_error_wait) if isinstance(error, SciCatError) else 0.0
+            asked = error.retry_after if isinstance(error, SciCatError) else 0.0
             if isinstance(error, SciCatError) and self._concerns_all(message, failures, error):
                 return Pause(_pause_reason(error), asked)
             first = failures.wait == 0.0

@@ -57,7 +57,6 @@ def received():
         (DocumentConflict("x", 409), Retry(0.5, first=True)),
         (TimedOut("x"), Retry(0.5, first=True)),
         (SciCatError("x", 429, retry_after=7.0), Retry(7.0, first=True)),
-        (SciCatError("x", 429, retry_after=1e6), Retry(WAIT, first=True)),
         (SciCatError("x"), Pause("SciCat does not answer", 0.0)),
         (SciCatError("x", 503, retry_after=7.0), Pause("SciCat answers with status 503", 7.0)),
     ],
