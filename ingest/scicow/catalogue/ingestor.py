@@ -31,7 +31,7 @@ class Ingestor:
         self._settings = settings
         self._validation = validation
         self._mapping = Mapping(settings)
-        self._checksums = Checksums(settings.checksums, settings.checksum_folders, settings.workers)
+        self._checksums = Checksums(settings.checksums, settings.checksum_folders)
         self._files = DatasetFiles(client, self._checksums.algorithm)
         self._version = "" if settings.scicat.api == "auto" else settings.scicat.api
 
