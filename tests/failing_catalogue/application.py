@@ -11,7 +11,7 @@ from http import HTTPStatus
 from typing import Any
 
 from fastapi import FastAPI, HTTPException, Request
-from fastapi.responses import HTMLResponse, JSONResponse
+from fastapi.responses import HTMLResponse, JSONResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from uvicorn.protocols.http.auto import AutoHTTPProtocol
 
@@ -83,7 +83,9 @@ class FaultInjection:
             await self._app(scope, receive, _into(answer))
         elif rule.do != "cut":
             await _taken(receive)  # a client that is still sending would not hear the answer
-        if rule.do in ("answer", "answer_after"):
+        if rule.body is not None:
+            await Response(rule.body, rule.status, media_type="application/json")(scope, receive, send)
+        elif rule.do in ("answer", "answer_after"):
             text = HTTPStatus(rule.status).phrase
             await JSONResponse(error_body(rule.status, text), rule.status)(scope, receive, send)
         elif rule.do == "html":

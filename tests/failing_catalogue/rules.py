@@ -46,6 +46,7 @@ class FaultRule:
     seed: int = 0
     times: int = 0
     status: int = 0
+    body: str | None = None
     seconds: float = 0.0
 
 
@@ -80,8 +81,8 @@ class _InForce:
         return due
 
     def shown(self) -> dict[str, Any]:
-        given = {each.name: getattr(self.rule, each.name) for each in fields(FaultRule)}
-        said = {name: value for name, value in given.items() if value not in ("", 0)}
+        given = {each: getattr(self.rule, each.name) for each in fields(FaultRule)}
+        said = {each.name: value for each, value in given.items() if value != each.default}
         return {**said, "seen": self.seen, "done": self.done}
 
 
@@ -176,6 +177,8 @@ def _at_odds(found: dict[str, Any]) -> str:
         return "seed is only for fraction; remove it"
     if "status" in found and found["do"] not in _WITH_STATUS:
         return f"status is only for {', '.join(_WITH_STATUS)}; remove it"
+    if "body" in found and found["do"] != "answer":
+        return "body is only for answer; remove it"
     if ("seconds" in found) != (found["do"] == "slow"):
         return "slow needs seconds" if found["do"] == "slow" else "seconds is only for slow; remove it"
     return ""
@@ -233,5 +236,6 @@ _FIELDS: dict[str, Callable[[str], Any]] = {
     "seed": _number(int, 0, 2**63, "a whole number"),
     "times": _count,
     "status": _status,
+    "body": str,
     "seconds": _number(float, 0.0, 86_400.0, "a number of seconds, at most a day"),
 }

@@ -108,6 +108,15 @@ def test_a_proxys_page(api, fail) -> None:
     assert "502 Bad Gateway" in answer.text
 
 
+@pytest.mark.parametrize("body", ['{"status": "ok"}', "null", ""])
+def test_another_program_answers_that_all_is_well(api, fail, body: str) -> None:
+    fail({"do": "answer", "status": 200, "body": body, "method": "POST"})
+    answer = api.post(DATASETS, required_fields("elsewhere"))
+    assert (answer.status_code, answer.text) == (200, body)
+    assert api.get("/embedded/faults").json()[0]["body"] == body
+    assert api.get(f"{DATASETS}/elsewhere").status_code != 200
+
+
 def test_expired_tokens_read_what_is_public_and_write_nothing_until_the_next_login(catalogue, api, fail) -> None:
     api.create(required_fields("closed"))
     api.create({**required_fields("public"), "isPublished": True})
@@ -202,6 +211,7 @@ def test_the_command_of_the_product_cannot_be_made_to_fail(tmp_path: Path) -> No
         ("- {do: cut, status: 500}", ":1: status is only for answer, answer_after, html"),
         ("- {do: answer, status: 204}", ":1: status: '204' is not a status"),
         ("- {do: slow}", ":1: slow needs seconds"),
+        ("- {do: cut, body: x}", ":1: body is only for answer"),
         ("- {do: cut, seconds: 2}", ":1: seconds is only for slow"),
         ("- {do: slow, seconds: -1}", ":1: seconds: '-1' is not a number of seconds"),
     ],
