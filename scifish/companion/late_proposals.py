@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from typing import cast
 
 from scifish.attributes.pathfixer import PathFixerReader
@@ -22,16 +22,27 @@ ASK_AGAIN_SECONDS = 5.0
 """Seconds between two questions to a PathFixer that does not answer, and that its answer is used for."""
 
 
+@dataclass
+class _Question:
+    """What one PathFixer was asked. `answered` is in seconds since 1970, 0 if it has not answered yet."""
+
+    pending: Future[None] | None = None
+    next: float = 0.0
+    answered: float = 0.0
+    place: DatasetPlace = field(default_factory=DatasetPlace)
+
+
 class LateProposals:
-    """Asks PathFixer again, in the background. Threads may share it."""
+    """Asks PathFixer again, in the background. Threads may share it.
+
+    Of what other programs have left it asks the PathFixer of those.
+    """
 
     def __init__(self, pathfixer: PathFixerReader, pool: ThreadPool) -> None:
         self._pathfixer = pathfixer
         self._pool = pool
         self._lock = threading.Lock()
-        self._question: Future[None] | None = None
-        self._next_question = 0.0
-        self._answer: tuple[str, float, DatasetPlace] = ("", 0.0, {})
+        self._questions: dict[str, _Question] = {}
 
     def complete(self, record: Record, settings: Settings) -> bool:
         """Whether the dataset's proposal is known. What PathFixer says now is used, with a warning in the dataset.
@@ -40,30 +51,33 @@ class LateProposals:
         """
         if not lacks_proposal(record, settings):
             return True
-        path_fixer, when, place = self._answer
-        if path_fixer != settings.path_fixer or time.time() - when > ASK_AGAIN_SECONDS:
-            self._ask(settings)
+        with self._lock:
+            question = self._questions.setdefault(settings.path_fixer.lower(), _Question())
+        when, place = question.answered, question.place
+        if time.time() - when > ASK_AGAIN_SECONDS:
+            self._ask(question, settings)
             return False
         if when - record.started > settings.remember_proposal_days * 86_400:
             return False
-        said = f"{path_fixer} did not answer then: proposal, sample and path are those of {iso(when)}"
+        said = f"{settings.path_fixer} did not answer then: proposal, sample and path are those of {iso(when)}"
         record.observed = replace(record.observed, place=place, warnings=[*record.observed.warnings, said])
         log.warning("dataset %s: %s", record.uuid, said)
         return True
 
-    def _ask(self, settings: Settings) -> None:
+    def _ask(self, question: _Question, settings: Settings) -> None:
         with self._lock:
-            busy = self._question is not None and not self._question.done()
-            if not busy and time.monotonic() >= self._next_question:
-                self._next_question = time.monotonic() + ASK_AGAIN_SECONDS
-                self._question = Future()
-                question = self._question
-                self._pool.submit(lambda: self._read(settings, question))
+            busy = question.pending is not None and not question.pending.done()
+            if not busy and time.monotonic() >= question.next:
+                question.next = time.monotonic() + ASK_AGAIN_SECONDS
+                pending: Future[None] = Future()
+                question.pending = pending
+                self._pool.submit(lambda: self._read(question, pending, settings))
 
-    def _read(self, settings: Settings, question: Future[None]) -> None:
+    def _read(self, question: _Question, pending: Future[None], settings: Settings) -> None:
         try:
             place, warnings = self._pathfixer.read(settings)
             if not warnings:
-                self._answer = (settings.path_fixer, time.time(), cast(DatasetPlace, place))
+                question.place = cast(DatasetPlace, place)
+                question.answered = time.time()
         finally:
-            question.set_result(None)
+            pending.set_result(None)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import sqlite3
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -47,8 +48,10 @@ class AdoptionRule:
         settings = self._source.known()
         if settings is None or self.refusal(spool, settings):
             return None
+        if spool.identity is not None:
+            return spool.identity.finished_with(self._source.name, settings)
         # Of one that does not say so it is not known whether proprietary metadata may leave the machine.
-        return settings if spool.identity is not None else replace(settings, send_proprietary=False)
+        return replace(settings, send_proprietary=False)
 
 
 def refusal(path: Path, recorded: Identity | None, mine: Identity, unidentified: bool = False) -> str:
@@ -95,9 +98,11 @@ class OrphanSpools:
         return self._left + self._damaged
 
     @property
-    def unfinished(self) -> int:
-        """How many datasets wait for their proposal."""
-        return len(self._unfinished)
+    def unfinished(self) -> dict[str, int]:
+        """How many datasets wait for their proposal, by the PathFixer that knows it."""
+        waiting = list(self._unfinished)
+        settings = [self._rule.settings_for(spool) for spool, _ in waiting]
+        return dict(Counter(each.path_fixer for each in settings if each is not None))
 
     def retry_unfinished(self) -> None:
         """Finish the datasets whose proposal is known now."""

@@ -10,6 +10,7 @@ import json
 import logging
 import sqlite3
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -270,16 +271,20 @@ class Supervisor:
             return self.executor.warning
         if self._shortage:
             return self._shortage
-        settings = self._settings.known()
-        waiting = self._orphans.unfinished
-        waiting += self._lifecycle.without_proposal(settings) if settings is not None else 0
-        if settings is not None and waiting:
+        if waiting := self._without_proposal():
             return (
-                f"{waiting} datasets wait on this machine until {settings.path_fixer} answers: their proposal is not "
-                "known (SendWithoutProposal, RememberProposalDays)"
+                f"{sum(waiting.values())} datasets wait on this machine until {', '.join(waiting)} answers: their "
+                "proposal is not known (SendWithoutProposal, RememberProposalDays)"
             )
         why = "; ".join(filter(None, (self._sender.trouble, self._sender.refusal)))
         return f"metadata are kept on this machine until Kafka accepts them ({why})" if why else ""
+
+    def _without_proposal(self) -> dict[str, int]:
+        """How many datasets wait for their proposal, by the PathFixer that knows it."""
+        settings, waiting = self._settings.known(), Counter(self._orphans.unfinished)
+        if settings is not None:
+            waiting[settings.path_fixer] += self._lifecycle.without_proposal(settings)
+        return +waiting
 
     # ------------------------------------------------------------------ flush, shutdown
 
@@ -304,7 +309,9 @@ class Supervisor:
     def _left(self) -> int:
         """How many messages, and datasets whose last message is not composed, Kafka does not have."""
         unchecked = 0 if self._orphans.checked.is_set() else 1
-        return unchecked + self._sender.waiting() + self._orphans.unfinished + len(self._lifecycle.datasets)
+        return (
+            unchecked + self._sender.waiting() + sum(self._orphans.unfinished.values()) + len(self._lifecycle.datasets)
+        )
 
     def shut_down(self, timeout: float, finish: bool) -> None:
         """Send what can be sent in `timeout` seconds, and release all spools.

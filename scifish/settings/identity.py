@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import tango
 
@@ -18,6 +18,8 @@ class Identity:
     """The source of settings, and those of them that say where messages go and which may leave the machine.
 
     `source` is a file's path, `tango://host:port/` with the SciDog's name if it is known, or `OWN_SETTINGS`.
+    `path_fixer` is None if the settings are not known, or if an older version has written this. `chosen_path_fixer`:
+    the program has named it in place of the one of its settings.
     """
 
     source: str
@@ -26,9 +28,12 @@ class Identity:
     kafka_bootstrap_servers: str = ""
     kafka_config_file: str = ""
     send_proprietary: bool = False
+    path_fixer: str | None = None
+    chosen_path_fixer: bool = False
+    send_without_proposal: bool = False
 
     @staticmethod
-    def of(source: str, settings: Settings | None) -> Identity:
+    def of(source: str, settings: Settings | None, chosen_path_fixer: bool = False) -> Identity:
         """Of a source and its settings, which are None as long as they are not known."""
         if settings is None:
             return Identity(source)
@@ -39,6 +44,9 @@ class Identity:
             settings.kafka_bootstrap_servers,
             settings.kafka_config_file,
             settings.send_proprietary,
+            settings.path_fixer,
+            chosen_path_fixer,
+            settings.send_without_proposal,
         )
 
     def may_send(self, other: Identity) -> bool:
@@ -53,6 +61,16 @@ class Identity:
                 return True
         # The source of a program that knew no settings yet is all that is known of them.
         return bool(other.beamline) and self._place == other._place
+
+    def finished_with(self, source: str, settings: Settings) -> Settings:
+        """The settings to finish what was recorded under this identity, in a program that `may_send` it.
+
+        Whose a dataset is only the PathFixer knows that its program asked: others may have another one.
+        """
+        corrected = source == self.source != OWN_SETTINGS and not self.chosen_path_fixer
+        if self.path_fixer is None or corrected:
+            return settings
+        return replace(settings, path_fixer=self.path_fixer, send_without_proposal=self.send_without_proposal)
 
     @property
     def _place(self) -> tuple[str, str, frozenset[str], str, bool]:

@@ -60,7 +60,7 @@ class SettingsSource(Protocol):
 
 def identity_of(source: SettingsSource) -> Identity:
     """With the settings that are known now. No input or output."""
-    return Identity.of(source.name, source.known())
+    return Identity.of(source.name, source.known(), isinstance(source, WithPathFixer))
 
 
 def source_of(described: Message) -> SettingsSource:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -271,10 +271,12 @@ class SilentPathFixer:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.says: tuple[str, str] | None = None
+        self.away = ""
+        """A PathFixer that does not answer, whatever this one says."""
         monkeypatch.setattr("scifish.attributes.reader.Reader.read", self.read)
 
-    def read(self, sources: Iterable[str], timeout: float) -> dict[str, Reading]:
-        if self.says is None:
+    def read(self, sources: Collection[str], timeout: float) -> dict[str, Reading]:
+        if self.says is None or (self.away and all(source.startswith(self.away) for source in sources)):
             return {source: Reading(None, 0.0, error="no answer") for source in sources}
         values = dict(zip(("Proposal", "Type"), self.says, strict=True))
         return {source: Reading(values.get(source.rsplit("/", 1)[1], ""), 0.0) for source in sources}
@@ -342,7 +344,7 @@ def test_an_answer_that_comes_much_later_is_not_the_proposal_of_then(
     record_one(supervisor, spool, WITH_PATHFIXER, time.time() - 8 * 86_400)
     assert eventually(lambda: "1 datasets wait on this machine" in supervisor.trouble())
     pathfixer.says = ("20250001", "visitors")
-    assert eventually(lambda: supervisor._lifecycle.late_proposals._answer[1] > 0)
+    assert eventually(lambda: supervisor._lifecycle.late_proposals._questions[WITH_PATHFIXER.path_fixer].answered > 0)
     assert turns(supervisor)
     assert supervisor.executor.submit(spool.count).result() == 0
 
@@ -361,6 +363,28 @@ def test_a_dataset_that_a_killed_program_has_left_waits_for_its_proposal_too(
         pathfixer.says = ("20250001", "visitors")
         assert eventually(lambda: summarise(left.path).waiting == 1)
         assert summarise(left.path).recording == 0
+    finally:
+        supervisor.shut_down(0.0, finish=False)
+
+
+def test_whose_it_is_the_pathfixer_says_that_its_own_program_asked(
+    spool: Spool, tmp_path: Path, pathfixer: SilentPathFixer, reports: list[Report]
+) -> None:
+    """A beamline can have several. All other settings of the two programs are the same."""
+    others = replace(WITH_PATHFIXER, path_fixer="b/ctl/pathfixer-2")
+    (tmp_path / "left").mkdir()
+    left = Spool(tmp_path / "left" / "run-0.spool", ORIGIN, identity=under(others))
+    left.begin(OpenDatasetRow.of(Record(UUIDS[0], time.time(), {"datasetName": "x", "scientificMetadata": {}})))
+    left.close()
+    pathfixer.says, pathfixer.away = ("20250001", "visitors"), others.path_fixer
+    supervisor = Supervisor(FixedSettings(WITH_PATHFIXER), spool, [left.path.parent], reports.append)
+    try:
+        assert eventually(lambda: "1 datasets wait on this machine until b/ctl/pathfixer-2" in supervisor.trouble())
+        assert turns(supervisor, 10)
+        assert summarise(left.path).waiting == 0
+        pathfixer.says, pathfixer.away = ("IN20250042", ""), ""
+        assert eventually(lambda: summarise(left.path).recording == 0 if left.path.exists() else True)
+        assert not left.path.exists() or summarise(left.path).waiting == 0
     finally:
         supervisor.shut_down(0.0, finish=False)
 

@@ -33,6 +33,34 @@ def test_any_other_setting_of_another_source_is_respected(name: str, value: obje
     assert MINE.may_send(Identity.of(MINE.source, changed))  # corrected since
 
 
+OTHERS = replace(SETTINGS, path_fixer="b/ctl/pathfixer-2")
+MINE_TODAY = replace(SETTINGS, path_fixer="b/ctl/pathfixer-1", send_without_proposal=True)
+
+
+@pytest.mark.parametrize(
+    "recorded",
+    [
+        Identity.of("/etc/other.yaml", OTHERS),
+        Identity.of(OWN_SETTINGS, OTHERS),
+        Identity.of(MINE.source, OTHERS, chosen_path_fixer=True),
+    ],
+    ids=["another file", "own settings", "chosen by the program"],
+)
+def test_a_dataset_is_finished_with_the_pathfixer_that_its_program_asked(recorded: Identity) -> None:
+    found = recorded.finished_with(MINE.source, MINE_TODAY)
+    assert (found.path_fixer, found.send_without_proposal) == ("b/ctl/pathfixer-2", False)
+    assert replace(found, path_fixer="", send_without_proposal=False) == SETTINGS
+
+
+@pytest.mark.parametrize(
+    "recorded",
+    [Identity.of(MINE.source, OTHERS), Identity.of(MINE.source, None), replace(MINE, source="", path_fixer=None)],
+    ids=["corrected since", "not known then", "of an older version"],
+)
+def test_else_with_that_of_today(recorded: Identity) -> None:
+    assert recorded.finished_with(MINE.source, MINE_TODAY) == MINE_TODAY
+
+
 def test_programs_that_pass_settings_themselves_have_no_source_in_common() -> None:
     own = Identity.of(OWN_SETTINGS, SETTINGS)
     assert own.may_send(Identity.of(OWN_SETTINGS, SETTINGS))
