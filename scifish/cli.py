@@ -252,10 +252,11 @@ def describe(content: SpoolSummary, now: float) -> list[str]:
     who = f"{content.origin.get('program', '?')} on {content.origin.get('host', '?')}"
     state = "running" if content.alive else "exited; its messages are sent at the next start, or by `scifish flush`"
     lines = [f"{content.path.name}: {who} ({state}), {content.size / 1e6:.1f} MB"]
+    why = f": {content.trouble}" if content.trouble else ""
     if content.recording:
-        lines.append(f"  {content.recording} datasets are being recorded, or were when the program exited")
+        said = "" if content.waiting else why
+        lines.append(f"  {content.recording} datasets are being recorded, or were when the program exited{said}")
     if content.waiting and content.since is not None:
-        why = f": {content.trouble}" if content.trouble else ""
         lines.append(f"  {content.waiting} messages wait, the oldest for {_age(now - content.since)}{why}")
     lines += [f"  refused: message {seq} of dataset {uuid}: {reason}" for seq, uuid, reason in content.refused]
     return lines

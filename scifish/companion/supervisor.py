@@ -230,7 +230,7 @@ class Supervisor:
         if trouble != self._reported_trouble:
             self._reported_trouble = trouble
             self._report(TroubleReport(trouble))
-            self._save_trouble(self._sender.trouble)
+            self._save_trouble("; ".join(filter(None, (self._sender.trouble, self._unknown_proposals()))))
         if settings is not None and self._reporter is not None:
             self._reporter.report_trouble(settings.scidog, trouble)
             self._reporter.report_snapshot(settings.scidog)
@@ -271,20 +271,23 @@ class Supervisor:
             return self.executor.warning
         if self._shortage:
             return self._shortage
-        if waiting := self._without_proposal():
-            return (
-                f"{sum(waiting.values())} datasets wait on this machine until {', '.join(waiting)} answers: their "
-                "proposal is not known (SendWithoutProposal, RememberProposalDays)"
-            )
+        if unknown := self._unknown_proposals():
+            return unknown
         why = "; ".join(filter(None, (self._sender.trouble, self._sender.refusal)))
         return f"metadata are kept on this machine until Kafka accepts them ({why})" if why else ""
 
-    def _without_proposal(self) -> dict[str, int]:
-        """How many datasets wait for their proposal, by the PathFixer that knows it."""
+    def _unknown_proposals(self) -> str:
+        """How many datasets wait for their proposal, and the PathFixers that know it; "" if none."""
         settings, waiting = self._settings.known(), Counter(self._orphans.unfinished)
         if settings is not None:
             waiting[settings.path_fixer] += self._lifecycle.without_proposal(settings)
-        return +waiting
+        waiting = +waiting
+        if not waiting:
+            return ""
+        return (
+            f"{waiting.total()} datasets wait on this machine until {', '.join(waiting)} answers: their proposal is "
+            "not known (SendWithoutProposal, RememberProposalDays)"
+        )
 
     # ------------------------------------------------------------------ flush, shutdown
 

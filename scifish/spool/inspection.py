@@ -78,8 +78,8 @@ class SpoolSummary:
 
     @property
     def unsent(self) -> int:
-        """How many messages Kafka does not have, and datasets that an exited program has left open."""
-        return self.waiting + len(self.refused) + (0 if self.alive else self.recording)
+        """How many messages Kafka does not have, and datasets that an exited program has left open or that wait."""
+        return self.waiting + len(self.refused) + (self.recording if self.trouble or not self.alive else 0)
 
 
 @contextlib.contextmanager

@@ -13,6 +13,7 @@ import pytest
 
 from scifish.attributes.reader import Reading
 from scifish.attributes.snapshot import AttributeSnapshot, SnapshotCache
+from scifish.cli import describe
 from scifish.companion.supervisor import Supervisor
 from scifish.dataset import compose
 from scifish.dataset.compose import Observed, Record, ending
@@ -313,6 +314,10 @@ def test_a_dataset_whose_proposal_is_not_known_waits_until_pathfixer_answers(
     assert turns(supervisor, 10)
     assert supervisor.executor.submit(spool.count).result() == 0
     assert any(isinstance(report, SnapshotReport) and report.waits for report in reports)
+    # Also somebody who does not see the program's log.
+    assert eventually(lambda: "until b/ctl/pathfixer answers" in summarise(spool.path).trouble)
+    assert summarise(spool.path).unsent == 1
+    assert "until b/ctl/pathfixer answers" in describe(summarise(spool.path), 0.0)[1]
     pathfixer.says = says
     assert eventually(lambda: supervisor.executor.submit(spool.open_states).result() == [])
     found = supervisor.executor.submit(lambda: messages(spool)).result()
