@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import base64
+import random
+import struct
+import zlib
 from typing import Any
 from uuid import uuid4
 
@@ -54,3 +58,17 @@ def value(given: Any, unit: str = "", **more: Any) -> Message:
 
 def file(path: str, size: int = 10) -> Message:
     return {"path": path, "size": size, "time": "2026-11-22T10:00:11.000Z"}
+
+
+def picture(chance: random.Random) -> str:
+    """The data URI of a PNG of one pixel, each of another colour."""
+    pixel = b"\x00" + chance.randbytes(3)
+    chunks = (
+        (b"IHDR", struct.pack(">IIBBBBB", 1, 1, 8, 2, 0, 0, 0)),
+        (b"IDAT", zlib.compress(pixel)),
+        (b"IEND", b""),
+    )
+    body = b"".join(
+        struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data)) for kind, data in chunks
+    )
+    return "data:image/png;base64," + base64.b64encode(b"\x89PNG\r\n\x1a\n" + body).decode()

@@ -13,8 +13,10 @@ from tests.faults.verdict import Finding
 TIMEOUT = 30.0
 
 
-def read_topic(bootstrap: str, topic: str) -> tuple[list[Message], list[Finding]]:
+def read_topic(broker: str, bootstrap: str, topic: str) -> tuple[list[Message], list[Finding]]:
     """The messages, each partition in its order, each shortened; and what is not of the schema.
+
+    `found` of each message is the name of the broker, and the topic.
 
     RuntimeError if Kafka is away.
     """
@@ -35,7 +37,7 @@ def read_topic(bootstrap: str, topic: str) -> tuple[list[Message], list[Finding]
             missing -= 1
             try:
                 data = event.value() or b""
-                messages.append(_shortened(message.decode(data), data))
+                messages.append({**_shortened(message.decode(data), data), "found": (broker, topic)})
             except MessageError as error:
                 wrong.append(Finding(str(event.key()), f"a message that is not of the schema: {error}"))
         return messages, wrong

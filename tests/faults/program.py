@@ -1,23 +1,24 @@
 """A program that measures: it records datasets by the class SciFish, and keeps a ledger of its own.
 
-`python -m tests.faults.program LEDGER NAME SEED STYLE [SETTINGS]`: one dataset after the other, until
-SIGTERM, or until it is killed at any moment.
+One dataset after the other, until SIGTERM, or until it is killed at any moment.
 """
 
 from __future__ import annotations
 
+import argparse
 import json
 import logging
 import random
 import signal
-import sys
 import time
 from pathlib import Path
-from typing import Any
 
 from scifish import SciFish
+from scifish.recording.session import NotRecorded, recording_session
 from scifish.settings import Settings
-from tests.faults.ledger import Ledger
+from tests.builders.messages import picture
+from tests.faults.known import SECRET
+from tests.faults.ledger import Ledger, Said
 
 STYLES = ("contrast", "mxcube", "settings")
 """One SciFish for each dataset; one for all, in a program that gevent has patched; one for all, with its own
@@ -25,15 +26,31 @@ settings and without a Tango database."""
 
 ENDINGS = ("completed",) * 6 + ("stopped", "aborted", "failed")
 
+PROPOSALS = ("20250001",) * 6 + ("20250117",) * 2
+PROPRIETARY = "IN20250042"
+
+VALUES = {
+    "energy": (5.0, 20.0, "keV"),
+    "wavelength": (0.5, 2.0, "Å"),
+    "slit": (10.0, 900.0, "µm"),
+    "sample temperature": (-20.0, 90.0, "°C"),
+    "cell pressure": (1.0, 700.0, "mTorr"),
+    "exposure": (0.001, 2.0, "s"),
+}
+"""What a program says of each dataset: between which values, and the unit."""
+
 
 class Program:
-    def __init__(self, ledger: Ledger, name: str, seed: int, style: str, settings: Settings | None) -> None:
-        self.ledger = ledger
-        self.name = name
-        self.style = style
-        self.settings = settings
-        self.random = random.Random(seed)
-        self.fish = SciFish(settings)
+    def __init__(self, options: argparse.Namespace) -> None:
+        self.ledger = Ledger(options.ledger)
+        self.folder: Path = options.ledger.with_suffix(".data")
+        self.folder.mkdir(exist_ok=True)
+        self.name: str = options.name
+        self.style: str = options.style
+        self.settings = Settings(**json.loads(options.settings)) if options.settings else None
+        self.asks: str = options.asks
+        self.random = random.Random(options.seed)
+        self.fish = SciFish(self.settings)
         self.stopping = False
         self.count = 0
         self.open = False
@@ -54,7 +71,8 @@ class Program:
             self.ledger.note("ending", **before)
         if self.style == "contrast":
             self.fish = SciFish()
-        self.ledger.note("starting", name=name)
+        asked = {"asked": True, "proposal": self.asks} if self.asks else {}
+        self.ledger.note("starting", name=name, **asked)
         if self.open:
             self.fish.start_scan(name)
             self.ledger.note("ended", uuid=before["uuid"])
@@ -68,35 +86,86 @@ class Program:
 
     def measure(self) -> None:
         time.sleep(self.random.uniform(0, 0.6))
-        self.said: dict[str, Any] = {"energy": round(self.random.uniform(5, 20), 3), "filter": f"Al {self.count}"}
-        data = self.fish.scicat_data
-        data.proposalId = 20250001
-        data.sampleId = f"sample_{self.count}"
+        self.said = self.new_values()
+        data, fields = self.fish.scicat_data, self.said["fields"]
+        self.ledger.note("measuring", uuid=self.fish.uuid, proposal=fields.get("proposalId", self.asks))
+        for name, text in fields.items():  # the proposal first: who looks meanwhile must know whose the rest is
+            setattr(data, name, int(text) if text.isdigit() else text)
         data.scientificMetadata.update(
-            {"energy": {"value": self.said["energy"], "unit": "keV"}, "filter": self.said["filter"]}
+            {name: {"value": value, "unit": unit} if unit else value for name, (value, unit) in self.values.items()}
         )
-        data.files.append(f"/data/{self.name}/{self.count:04}.h5")
-        self.fish.environment_data.title = f"collect {self.count}"
-        self.fish.environment_data.scanID = self.count
+        data.files += self.said["files"]
+        for name, value in self.said["environment"].items():
+            setattr(self.fish.environment_data, name, value)
         if self.random.random() < 0.7:
             self.fish.send_start()
             self.ledger.note("announced", uuid=self.fish.uuid, said=self.said)
         time.sleep(self.random.uniform(0, 0.8))
 
+    @property
+    def values(self) -> dict[str, tuple[object, str]]:
+        return self.said["values"]
+
+    def new_values(self) -> Said:
+        """Of the next dataset, with a file that is on disk."""
+        path = self.folder / f"{self.count:04}.h5"
+        path.write_bytes(self.random.randbytes(self.random.randrange(2000)))
+        proprietary = not self.asks and self.random.random() < 0.08
+        proposal = PROPRIETARY if proprietary else self.random.choice(PROPOSALS)
+        fields = {
+            **({} if self.asks else {"proposalId": proposal}),
+            "sampleId": f"sample_{self.count}",
+            "description": f"collect {self.count}, µm",
+            "sourceFolder": str(self.folder),
+            "dataFormat": "NXmx",
+        }
+        values: dict[str, tuple[object, str]] = {
+            name: (round(self.random.uniform(lowest, highest), 4), unit)
+            for name, (lowest, highest, unit) in VALUES.items()
+        }
+        values["filter"] = (f"Al {self.count}", "")
+        if proprietary:
+            values[SECRET] = (f"formulation {self.count}", "")
+        environment = {"title": f"collect {self.count}", "scanID": self.count}
+        files: dict[str, int | None] = {str(path): path.stat().st_size}
+        return {"fields": fields, "environment": environment, "values": values, "files": files}
+
     def end(self, status: str) -> None:
         points = self.random.randrange(1000)
         uuid = self.fish.uuid
+        self.values["transmission"] = (self.random.random(), "")  # known at the end only
+        self.fish.scicat_data.scientificMetadata["transmission"] = self.values["transmission"][0]
         self.ledger.note("ending", uuid=uuid, status=status, points=points, said=self.said)
         self.fish.end_scan(status, points)
         self.ledger.note("ended", uuid=uuid)
         self.open = False
+        if not self.asks and self.random.random() < 0.15:
+            self.annotate(uuid)
+
+    def annotate(self, uuid: str) -> None:
+        """As a user does after a scan; and some programs attach a picture."""
+        changes = {"comment": f"comment {self.count} of {self.name}", "rating": self.random.choice((0.5, 1.5, 3.0))}
+        image = {"caption": f"plot {self.count}", "uri": picture(self.random)}
+        image = image if self.random.random() < 0.5 else {}
+        self.ledger.note("annotating", uuid=uuid, **changes, **({"picture": image} if image else {}))
+        try:
+            recording_session(self.settings).annotate(uuid, {**changes, **({"image": image} if image else {})})
+        except NotRecorded as refused:
+            logging.info("no comment: %s", refused)
+        else:
+            self.ledger.note("annotated", uuid=uuid)
 
 
 def main() -> None:
-    ledger, name, seed, style, *settings = sys.argv[1:]
+    parser = argparse.ArgumentParser(prog="python -m tests.faults.program", description=__doc__)
+    parser.add_argument("ledger", type=Path)
+    parser.add_argument("name")
+    parser.add_argument("seed", type=int)
+    parser.add_argument("style", choices=STYLES)
+    parser.add_argument("--settings", help="its own settings, as JSON (those of its environment)")
+    parser.add_argument("--asks", default="", metavar="PROPOSAL", help="it says none: PathFixer will say this one")
     logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s: %(message)s", level=logging.INFO)
-    known = Settings(**json.loads(settings[0])) if settings else None
-    program = Program(Ledger(Path(ledger)), name, int(seed), style, known)
+    program = Program(parser.parse_args())
 
     def stop(*_: object) -> None:
         program.stopping = True

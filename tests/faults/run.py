@@ -6,8 +6,6 @@ import os
 import random
 import shutil
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -17,21 +15,26 @@ from pathlib import Path
 from deploy.demo.processes import Processes
 from scifish.spool.database import SPOOL_SUFFIX
 from scifish.spool.inspection import summarise
-from tests.faults.chaos import MACROSERVER, Chaos, all_faults
+from tests.faults.catalogue import judge_catalogue, whole_catalogue
+from tests.faults.chaos import GAP, Chaos
 from tests.faults.events import EventLog
-from tests.faults.ledger import read_ledgers
+from tests.faults.kinds import all_faults
+from tests.faults.kinds.names import MACROSERVER
+from tests.faults.kinds.others import LIARS
 from tests.faults.processes import MARK, marked
 from tests.faults.scans import Hung, Scans
-from tests.faults.system import System
-from tests.faults.verdict import Finding, Verdict, judge, known_datasets
+from tests.faults.system import EARLY, System
+from tests.faults.verdict import Finding, Verdict, judge
 from tests.faults.watch import Watch
 from tests.spools import left_in
+
+MEAN_GAP = sum(GAP) / 2
 
 LEAVE = 30.0
 """Seconds in which what the programs have started must be gone."""
 
 INGEST = 300.0
-"""Seconds in which SciCow must have ingested what is in Kafka, when nothing more comes."""
+"""Seconds without progress after which SciCow does not ingest what is in Kafka, when nothing more comes."""
 
 SAY = 5.0
 """Seconds from one line of progress to the next."""
@@ -47,6 +50,9 @@ class Wanted:
     scans: int
     datasets: int
     minutes: float = 0.0
+    faults: int = 0
+    gap: float = MEAN_GAP
+    """Seconds from one fault to the next in the mean."""
     without: tuple[str, ...] = ()
     """Names of faults that are left out."""
 
@@ -94,7 +100,9 @@ class Run:
             for line in skipped:
                 self.note(f"NOT TESTED here: {line}")
             watch = Watch(system, self.note)
-            chaos = Chaos(faults, random.Random(self.seed), self.note, look=watch.look)
+            scale = self.wanted.gap / MEAN_GAP
+            gap = (GAP[0] * scale, GAP[1] * scale)
+            chaos = Chaos(faults, random.Random(self.seed), self.note, gap=gap, look=watch.look)
             chaos.bring_back = partial(self._bring_back, system, watch)
             scans.start()
             try:
@@ -116,7 +124,7 @@ class Run:
     def _go_on(self, system: System, chaos: Chaos, scans: Scans) -> None:
         progress = time.monotonic()
         say = progress + SAY
-        before = (0, 0)
+        before = (0, 0, 0)
         while True:
             system.look_after_programs()
             system.look_after_cow()
@@ -125,11 +133,10 @@ class Run:
             chaos.step()
             now = time.monotonic()
             if now > say:
-                done = self._done(system)
-                # Reading the ledgers of a long run takes its time.
-                say = now + max(SAY, 20 * (time.monotonic() - now))
-                self.note(f"{done[0]} scans, {done[1]} datasets")
-                if done != before:
+                done = (system.known.scans, system.known.programs, sum(chaos.counts.values()))
+                say = now + SAY
+                self.note(f"{done[0]} scans, {done[1]} datasets, {done[2]} faults")
+                if done[:2] != before[:2]:
                     before, progress = done, now
                 if now - progress > STALLED:
                     raise RuntimeError(f"nothing goes on: no new scan and no new dataset for {STALLED:g} s")
@@ -137,30 +144,32 @@ class Run:
                     return
             time.sleep(0.1)
 
-    def _enough(self, done: tuple[int, int]) -> bool:
-        minutes = self._events.minutes
-        return done[0] >= self.wanted.scans and done[1] >= self.wanted.datasets and minutes >= self.wanted.minutes
+    def _enough(self, done: tuple[int, int, int]) -> bool:
+        """Of scans, datasets and faults."""
+        wanted = self.wanted
+        return self._events.minutes >= wanted.minutes and all(
+            there >= least for there, least in zip(done, (wanted.scans, wanted.datasets, wanted.faults), strict=True)
+        )
 
-    def _done(self, system: System) -> tuple[int, int]:
-        """Scans and datasets that have begun."""
-        known, _ = known_datasets(read_ledgers(system.stack.ledgers))
-        started = [one for one in known.values() if one.started]
-        scans = sum(one.scan for one in started)
-        return scans, len(started) - scans
-
-    def _bring_back(self, system: System, watch: Watch, fault: str) -> None:
+    def _bring_back(self, system: System, watch: Watch, fault: str, begun: float) -> None:
         """What Kafka has lost is missing until a person has sent it again; that it is lost must be seen until then."""
         deadline = time.monotonic() + LEAVE
         while not (said := watch.said()) and time.monotonic() < deadline:
             time.sleep(1.0)
         self.note(f"{fault}: {said[0] if said else 'nothing was lost'}")
         watch.look(f"{fault}, after it")
-        self.note(f"{fault}: {system.bring_back()}")
+        self.note(f"{fault}: {system.bring_back(begun)}")
 
-    def _not_in_catalogue(self, watch: Watch) -> list[Finding]:
+    def _not_in_catalogue(self, system: System, watch: Watch) -> list[Finding]:
         """What SciCow has not ingested, when all has been sent."""
+        missing = watch.missing(0.0)
         deadline = time.monotonic() + INGEST
-        while (missing := watch.missing(0.0)) and time.monotonic() < deadline:
+        while missing and time.monotonic() < deadline:
+            time.sleep(1.0)
+            before, missing = missing, watch.missing(0.0)
+            deadline = time.monotonic() + INGEST if len(missing) < len(before) else deadline
+        while system.behind() and time.monotonic() < deadline:  # comments, too
+            system.settle_letters()
             time.sleep(1.0)
         return [Finding(uuid, "is not in the catalogue, or not ended there") for uuid in sorted(missing)]
 
@@ -172,28 +181,39 @@ class Run:
         others = {process.pid for process in system.processes.running}
         self._left_processes(mark, others)  # what they have started may still send
         self.note("sending what waits (scifish flush)")
-        done = subprocess.run(
-            [str(Path(sys.executable).with_name("scifish")), "flush", "--timeout", "120"],
-            env=system.stack.env,
-            capture_output=True,
-            text=True,
-            timeout=300,
-        )
+        for stranger in system.strangers:
+            system.send_all_of(stranger)
+        done = system.scifish("flush", "--timeout", "120")
         self.note(f"{done.stdout.strip()} {done.stderr.strip()}")
         left = self._left_processes(mark, others) + self._left_in_spools()
         # The disk goes with this process.
-        shutil.copytree(self.folder / "spool", self.folder / "spool-at-the-end")
-        not_in_catalogue = self._not_in_catalogue(watch)
-        system.collect()
+        shutil.copytree(system.spools, self.folder / "spool-at-the-end")
+        not_in_catalogue = self._not_in_catalogue(system, watch)
+        system.collect(*system.places)
         self.note(f"{len(system.collected)} messages have arrived")
-        verdict = judge(read_ledgers(system.stack.ledgers), system.collected)
+        honest = [each for each in system.collected if not each["origin"]["run"].startswith(LIARS)]
+        verdict = judge(system.known, honest, system.damages)
         verdict.lost += system.wrong + not_in_catalogue
         verdict.running += left
+        read = {place[:2] for place in system.read}
+        sent = {each["uuid"] for each in honest if each["found"] in read}
+        pictures = {uuid for uuid, one in system.known.datasets.items() if "picture" in one.annotating}
+        found = whole_catalogue(system.scicat, pictures)
+        judge_catalogue(system.known, found, sent, read, system.damages, verdict)
+        verdict.lost += self._unexpected_letters(system)
         return verdict
+
+    def _unexpected_letters(self, system: System) -> list[Finding]:
+        """Dead letters but for lies, losses in Kafka that were seen, and what could be ingested later."""
+        found = []
+        for letter in system.letters.values():
+            if letter["type"] != "lost" and not system.is_lie(letter) and EARLY not in letter["reason"]:
+                found.append(Finding(letter["uuid"] or letter["id"], f"is a dead letter: {letter['reason']}"))
+        return found
 
     def _spools(self) -> list[Path]:
         """SciDog's, and the one that programs use where that disk refuses."""
-        return [self.folder / "spool", *(self.folder / "state").rglob("spool")]
+        return [self.folder / "spool", *self.folder.glob("**/state*/**/spool")]
 
     def _left_in_spools(self) -> list[Finding]:
         found = []

@@ -8,9 +8,10 @@ import os
 import random
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 import tango
@@ -19,17 +20,22 @@ from confluent_kafka import KafkaException
 from deploy.demo.door import Door
 from deploy.demo.processes import Process, Processes
 from deploy.demo.session import Session
-from deploy.demo.stack import DOOR, MACROSERVER, PATHFIXER, POOL, SCIDOG, Stack
+from deploy.demo.stack import BEAMLINE, DOOR, MACROSERVER, PATHFIXER, POOL, SCIDOG, Stack
 from ingest.scicat import SciCat
 from scifish.message import Message
+from scifish.spool.database import SPOOL_SUFFIX
+from scifish.spool.inspection import SpoolSummary, summarise
 from tests.faults import processes
 from tests.faults.arrived import read_topic
+from tests.faults.catalogue import ended_in_catalogue
 from tests.faults.clock import JUMPS, Clock
 from tests.faults.disk import Disk
 from tests.faults.importable import importable
-from tests.faults.ledger import SUFFIX
-from tests.faults.program import STYLES
-from tests.faults.verdict import Finding
+from tests.faults.known import Knowledge
+from tests.faults.ledger import PLACE, SUFFIX, LedgerReader, Place
+from tests.faults.program import PROPRIETARY, STYLES
+from tests.faults.strangers import Stranger, write_stranger
+from tests.faults.verdict import Damage, Finding
 from tests.servers.catalogue import start_catalogue
 from tests.servers.kafka import SecuredKafka, delete_messages, delete_topic, kafka_jars, make_topic
 from tests.servers.scicow import PASSWORD, start_scicow, write_settings
@@ -49,6 +55,17 @@ CLIENT_LINES = ("security.", "sasl.")
 
 START = 240.0
 """Seconds that a server may take to start: the machine may be busy with other things."""
+
+SILENT = "b311a-e/ctl/sdm-02"
+"""A PathFixer that runs only for a moment now and then."""
+
+OTHER_BEAMLINE = "balder"
+
+EARLY = "is not in SciCat"
+"""What the reason of a dead letter says of a message whose dataset has not come yet."""
+
+ACTIVE_BEFORE = 180.0
+"""Seconds before a loss in Kafka from which on messages may not have been read."""
 
 
 class Beamline(Stack):
@@ -108,15 +125,27 @@ class System:
         (folder / "clocks").mkdir()
         self.clocks = [Clock(folder / "clocks" / str(number)) for number in range(PROGRAMS)]
         # Where SciDog's SpoolDirectory is, see `Stack.scidog_properties`.
-        self.disk = Disk(folder / "spool")
+        self.spools = folder / "spool"
+        self.disk = Disk(self.spools)
         self.stack = Beamline(folder, processes, Clock(folder / "clocks" / "sardana"))
         self.kafka = SecuredKafka(folder / "kafka", processes, kafka_jars())
         self.collected: list[Message] = []
+        self.letters: dict[str, dict[str, str]] = {}
+        """The dead letters that were there, by their id."""
+        self.lies = 0
+        """How many messages were sent to a topic of another beamline, or about a dataset of another one."""
+        self.damages: list[Damage] = []
         self.wrong: list[Finding] = []
+        self._known = Knowledge()
+        self._ledgers = LedgerReader(self.stack.ledgers)
         self._cows = 0
         self._cow: Process | None = None
         self._http_port = _own_port()
+        self._scicat_port = _own_port()
+        self._scicats = 0
         self.programs: list[Process | None] = [None] * PROGRAMS
+        self.held: set[int] = set()
+        """The places of programs that are not started now."""
         self._started = 0
         self.door: Door | None = None
 
@@ -124,19 +153,133 @@ class System:
         self.kafka.start()
         stack = self.stack
         stack.use_own_topic()
+        self.home = Place("kafka", stack.topic, BEAMLINE)
+        stack.env[PLACE] = json.dumps(self.home)
+        self.others = Place("kafka", f"{stack.topic}-{OTHER_BEAMLINE}", OTHER_BEAMLINE)
+        self.bootstraps = {"kafka": self.kafka.bootstrap, "other": stack.start_mock_kafka()}
         self.write_client_files()
-        make_topic(self.kafka.bootstrap, stack.topic, PARTITIONS)
+        for topic in (self.home.topic, self.others.topic):
+            make_topic(self.kafka.bootstrap, topic, PARTITIONS)
         self.start_catalogue()
         self.start_database()
         self.simulation = stack.start_beamline()
         self.pathfixer = stack.start_pathfixer([f"{{device: {MACROSERVER}, environment: ScanDir}}"])
         self.scidog = stack.start_scidog(self.kafka.secured)
+        self.strangers = self._make_strangers()
+        self.silent = self._make_silent()
         self.sardana = stack.start_sardana()
         self.door = Door(stack.name(DOOR))
         Session(self.door, print).prepare(stack.folder / "data")
         self.door.run("senv", "DataRecorder", str(list(RECORDERS)))
         self.door.run("setproposal", "20250001")
         self.door.run("setsample", "fibre_A")
+
+    @property
+    def known(self) -> Knowledge:
+        """What the ledgers say by now."""
+        self._known.learn(self._ledgers.new())
+        return self._known
+
+    # ------------------------------------------------------- programs of other settings
+
+    def _make_strangers(self) -> list[Stranger]:
+        """Another beamline, topic, broker, and one that may send what is proprietary."""
+        secured = {
+            "KafkaBootstrapServers": self.kafka.secured,
+            "KafkaConfigFile": str(self.stack.kafka_client_file),
+        }
+        elsewhere = {"KafkaBootstrapServers": self.bootstraps["other"]}
+        test = Place("kafka", f"{self.home.topic}-test", BEAMLINE)
+        make_topic(self.kafka.bootstrap, test.topic, PARTITIONS)
+        kinds: dict[str, tuple[Place, dict[str, object]]] = {
+            "another beamline": (self.others, secured),
+            "another topic": (test, secured),
+            "another broker": (self.home._replace(broker="other"), elsewhere),
+            "SendProprietary": (self.home, {**secured, "SendProprietary": True}),
+        }
+        return [
+            write_stranger(self.folder / name.replace(" ", "-"), name, place, self.spools, **settings)
+            for name, (place, settings) in kinds.items()
+        ]
+
+    def _make_silent(self) -> Stranger:
+        """With a PathFixer that does not run."""
+        properties = {
+            "Beamline": [BEAMLINE],
+            "Office": [f"yaml:{self.stack.user_office()}"],
+            "Prefix": [str(self.folder / "data")],
+            "OfficeMemory": [str(self.folder / "office-memory.json")],
+        }
+        server = self.stack.start_server("PathFixer/silent", {SILENT: ("PathFixer", properties)})
+        silent = write_stranger(
+            self.folder / "silent",
+            "PathFixer silent",
+            self.home,
+            self.spools,
+            KafkaBootstrapServers=self.kafka.secured,
+            KafkaConfigFile=str(self.stack.kafka_client_file),
+            PathFixer=self.stack.name(SILENT),
+        )
+        self.choose_proposal(silent)
+        self.end(server, signal.SIGTERM)
+        return silent
+
+    def choose_proposal(self, silent: Stranger) -> None:
+        """That the PathFixer of these settings has from now on. It must run."""
+        silent.asks = self.random.choice(("20250117", PROPRIETARY))
+
+        def is_chosen() -> bool:
+            try:
+                tango.DeviceProxy(self.stack.name(SILENT)).write_attribute("Proposal", silent.asks)
+            except tango.DevFailed:
+                return False  # it is still starting
+            return True
+
+        assert eventually(is_chosen)
+
+    def start_silent_pathfixer(self) -> Process:
+        return self.stack.run_server("PathFixer/silent", [SILENT], timeout=START)
+
+    def start_stranger(self, stranger: Stranger) -> Process:
+        self._started += 1
+        name = f"program-{self._started:03}"
+        argv = [sys.executable, "-m", "tests.faults.program", str(self.stack.ledgers / f"{name}{SUFFIX}")]
+        argv += [name, str(self.random.randrange(10**6)), "contrast"]
+        argv += ["--asks", stranger.asks] if stranger.asks else []
+        return self.processes.start(name, argv, stranger.environment(self.stack.env))
+
+    def send_all_of(self, stranger: Stranger) -> None:
+        """As a person does when its last program has ended."""
+
+        def is_sent() -> bool:
+            if stranger.left(self.spools):
+                self.scifish("flush", "--timeout", "20", env=stranger.environment(self.stack.env))
+            return not stranger.left(self.spools)
+
+        if not eventually(is_sent):
+            left = ", ".join(path.name for path in stranger.left(self.spools))
+            self.wrong.append(Finding(stranger.name, f"its spools are not sent by `scifish flush`: {left}"))
+
+    def salvage(self) -> None:
+        """As a person does at the beamline when the status names a damaged spool."""
+        if list(self.spools.glob("*.broken")):
+            self.scifish("salvage", "--timeout", "30")
+            self.scifish("flush", "--timeout", "30", "--unidentified")
+            for path in self.spools.glob("*.salvaged*"):
+                path.unlink()
+
+    def summaries(self) -> list[SpoolSummary]:
+        """Of the spools that are there now."""
+        found = []
+        for path in sorted(self.spools.glob(f"*{SPOOL_SUFFIX}")):
+            with contextlib.suppress(OSError, sqlite3.Error):  # it is gone, or just being made
+                found.append(summarise(path))
+        return found
+
+    def scifish(self, *words: str, env: Mapping[str, str] | None = None) -> subprocess.CompletedProcess[str]:
+        """The command, of a person at the beamline or with another environment."""
+        argv = [str(Path(sys.executable).with_name("scifish")), *words]
+        return subprocess.run(argv, env=env or self.stack.env, capture_output=True, text=True, timeout=START)
 
     # ---------------------------------------------------- Kafka, SciCow and the catalogue
 
@@ -149,19 +292,51 @@ class System:
             path.write_text("".join(own) + self.kafka.client_properties())
 
     def start_catalogue(self) -> None:
-        self.catalogue = start_catalogue(self.processes, self.folder / "catalogue")
-        self._run = self.stack.topic.removeprefix("scifish-")
+        """At the same port each time, with the same content; and the first time SciCow."""
+        self._scicats += 1
+        name = f"scicat-{self._scicats:03}"
+        self.catalogue = start_catalogue(
+            self.processes, self.folder / "catalogue", port=self._scicat_port, name=name, failing=True
+        )
+        if self._scicats > 1:
+            return
+        account = self.catalogue.ingestor
+        self.scicat = SciCat(self.catalogue.url, account.username, account.password, timeout=START)
+        self.scicat.login()
+        run = self.stack.topic.removeprefix("scifish-")
         self.scicow_config = write_settings(
             self.folder / "scicow",
             self.kafka.secured,
             self.catalogue,
-            self._run,
+            run,
             session=6,
-            creation_location=f"/{self._run}",
+            creation_location=f"/{run}",
             http={"port": self._http_port},
+            scicat={"timeout": 3},
+            kafka={
+                "topics": f"^({self.home.topic}|{self.others.topic})$",
+                "beamline_topics": {place.beamline: [place.topic] for place in self.read},
+            },
         )
         self.write_client_files()
         self.start_cow()
+
+    def ended(self, uuids: Collection[str]) -> set[str]:
+        """Those of these datasets that the catalogue has with their end. SciCatError if it does not answer."""
+        return ended_in_catalogue(self.scicat, uuids)
+
+    def end_catalogue(self, how: signal.Signals) -> None:
+        assert self.catalogue.process is not None
+        self.end(self.catalogue.process, how)
+
+    def tell_catalogue(self, rules: list[dict[str, object]]) -> None:
+        """What it is to do wrong: see docs/reference/embedded-faults.md."""
+        self.scicat.call("PUT", "/embedded/faults", rules)  # type: ignore[arg-type]
+
+    @property
+    def read(self) -> tuple[Place, ...]:
+        """What SciCow reads."""
+        return (self.home, self.others)
 
     @property
     def scicow_url(self) -> str:
@@ -176,6 +351,12 @@ class System:
         assert cow is not None
         self.end(cow, signal.SIGTERM, timeout=START)
 
+    def kill_cow(self) -> str:
+        cow, self._cow = self._cow, None
+        assert cow is not None
+        self.end(cow, signal.SIGKILL)
+        return cow.name
+
     def look_after_cow(self) -> None:
         """Start it again if nobody stopped it: it must not exit by itself."""
         if self._cow is not None and not self._cow.running:
@@ -188,49 +369,76 @@ class System:
         env = {**os.environ, PASSWORD: self.catalogue.ingestor.password}
         return subprocess.run(argv, env=env, capture_output=True, text=True, timeout=START)
 
-    def ended_in_catalogue(self) -> set[str]:
-        """The uuids of the datasets that the catalogue has, with their end."""
-        account = self.catalogue.ingestor
-        scicat = SciCat(self.catalogue.url, account.username, account.password, timeout=START)
-        found = scicat.datasets(
-            {"creationLocation": f"/{self._run}"}, fields=["pid", "scientificMetadata.scan"], limit=1_000_000
-        )
-        return {
-            each["pid"].rpartition("/")[2]
-            for each in found
-            if each["scientificMetadata"]["scan"]["status"]["value"] != "running"
-        }
+    def collect(self, *places: Place) -> None:
+        """Keep what the topics have, before a fault deletes it."""
+        for broker, topic in dict.fromkeys((place.broker, place.topic) for place in places):
+            messages, wrong = read_topic(broker, self.bootstraps[broker], topic)
+            self.collected += messages
+            self.wrong += wrong
 
-    def collect(self) -> None:
-        """Keep what the topic has, before a fault deletes it."""
-        messages, wrong = read_topic(self.kafka.bootstrap, self.stack.topic)
-        self.collected += messages
-        self.wrong += wrong
+    @property
+    def places(self) -> list[Place]:
+        """All where messages may be."""
+        return [self.home, *(stranger.place for stranger in self.strangers)]
 
     def delete_messages(self) -> None:
         """As retention does, of what is `collected`."""
-        self.collect()
-        delete_messages(self.kafka.bootstrap, self.stack.topic)
+        self.collect(self.home)
+        delete_messages(self.kafka.bootstrap, self.home.topic)
 
     def make_topic_again(self) -> None:
-        self.collect()
-        delete_topic(self.kafka.bootstrap, self.stack.topic)
+        self.collect(self.home)
+        delete_topic(self.kafka.bootstrap, self.home.topic)
 
         def is_made() -> bool:
             try:
-                make_topic(self.kafka.bootstrap, self.stack.topic, PARTITIONS)
+                make_topic(self.kafka.bootstrap, self.home.topic, PARTITIONS)
             except KafkaException:
                 return False  # the old one is still being deleted
             return True
 
         assert eventually(is_made)
 
-    def bring_back(self) -> str:
-        """As a person does who has seen that messages are lost: send again, and drop the letters that said it."""
-        argv = [str(Path(sys.executable).with_name("scifish")), "resend", "--since", "10d"]
-        done = subprocess.run(argv, env=self.stack.env, capture_output=True, text=True, timeout=START)
+    def bring_back(self, begun: float) -> str:
+        """As a person does who has seen that messages are lost: send again what was recorded lately, or is missing.
+
+        `begun` is when they could first be lost (monotonic).
+        """
+        since, datasets = begun - ACTIVE_BEFORE, self.known.datasets
+        active = {uuid for uuid, one in datasets.items() if one.place == self.home and one.seen > since}
+        said = []
+        uuids = [word for uuid in sorted(active) for word in ("--uuid", uuid)]
+        senders = [each for each in (*self.strangers, self.silent) if each.place == self.home]
+        for env in (self.stack.env, *(each.environment(self.stack.env) for each in senders)):
+            done = self.scifish("resend", *uuids, env=env)
+            said += [line for line in (done.stdout or done.stderr).splitlines() if "sent again" in line]
+        self.settle_letters()
+        return "; ".join(said)
+
+    def behind(self) -> bool:
+        """Whether SciCow has something to read, or a dead letter waits."""
+        return self.run_scicow("status", "--json", "--max-lag", "0").returncode != 0
+
+    def read_letters(self) -> None:
+        """Note the dead letters that wait."""
+        done = self.run_scicow("dead-letters", "list", "--json")
+        for letter in json.loads(done.stdout or "[]"):
+            self.letters[letter["id"]] = letter
+
+    def is_lie(self, letter: Mapping[str, str]) -> bool:
+        """Whether this dead letter is one of the messages that were sent to be one."""
+        one = self.known.datasets.get(letter["uuid"])
+        return letter["topic"] == self.others.topic and one is not None and one.place == self.home
+
+    def letters_about_lies(self) -> int:
+        self.read_letters()
+        return len({(letter["partition"], letter["offset"]) for letter in self.letters.values() if self.is_lie(letter)})
+
+    def settle_letters(self) -> None:
+        """As a person does: note the dead letters, send again what was too early, and drop the others."""
+        self.read_letters()
+        self.run_scicow("dead-letters", "replay", "--all", "--reason", EARLY)
         self.run_scicow("dead-letters", "drop", "--all", "--yes")
-        return done.stdout.splitlines()[0] if done.stdout else done.stderr
 
     # ------------------------------------------------------------------ Sardana
 
@@ -268,7 +476,7 @@ class System:
         """Start one for each that has ended; those that were started."""
         started = []
         for slot, program in enumerate(self.programs):
-            if program is None or not program.running:
+            if slot not in self.held and (program is None or not program.running):
                 if program is not None:
                     self._forget(program)
                 self.programs[slot] = new = self._start_program(slot)
@@ -284,19 +492,23 @@ class System:
         argv += [str(self.stack.ledgers / f"{name}{SUFFIX}"), name, str(self.random.randrange(10**6))]
         argv.append(style)
         if style == "settings":
-            argv.append(self._settings)
+            argv += ["--settings", self._settings]
         return self.processes.start(name, argv, self.stack.env)
 
     @property
     def _settings(self) -> str:
         known = {
-            "beamline": "cosaxs",
+            "beamline": BEAMLINE,
             "topic": self.stack.topic,
             "kafka_bootstrap_servers": self.kafka.secured,
             "kafka_config_file": str(self.stack.kafka_client_file),
-            "spool_directory": str(self.folder / "spool"),
+            "spool_directory": str(self.spools),
         }
         return json.dumps(known)
+
+    def running_programs(self) -> list[tuple[int, Process]]:
+        """With their places."""
+        return [(slot, each) for slot, each in enumerate(self.programs) if each is not None and each.running]
 
     def recording(self) -> list[Process]:
         """The processes that record now."""

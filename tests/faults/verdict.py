@@ -1,20 +1,23 @@
-"""What is lost, double or still running: the ledgers of the programs beside the messages in the topic.
+"""What is lost, double, still running or in the wrong place: the ledgers beside the messages in the topics.
 
-Pure: entries of `tests.faults.ledger` and messages in, findings out.
+Pure: what is known from the ledgers and messages in, findings out.
 """
 
 from __future__ import annotations
 
 import json
 from collections import Counter, defaultdict
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 from scifish.message import Message
-from tests.faults.ledger import Entry
+from tests.faults.known import PROPRIETARY, SECRET, Knowledge, Known
+from tests.faults.ledger import Place
 
 LAST = ("ended", "snapshot")
+
+SALVAGED = "-salvaged"
+"""How the runs end that `scifish salvage` makes."""
 
 Number = tuple[str, int]
 """Run and seq: which message it is."""
@@ -28,6 +31,26 @@ class Finding:
     what: str
 
 
+@dataclass(frozen=True)
+class Damage:
+    """The spool of a process was damaged. What it held alone cannot be had again, but somebody has to say so.
+
+    A process that lives has written anew by `noticed` (monotonic) what had not ended by then; -1 for one that was
+    killed. `said` is who said what; "" if nobody did.
+    """
+
+    pid: int
+    run: str
+    noticed: float
+    said: str
+
+    def excuses(self, one: Known) -> bool:
+        """Whether this dataset may be lost by it."""
+        if one.pid != self.pid or not self.said:
+            return False
+        return self.noticed < 0 or bool(one.ended and one.ended["monotonic"] < self.noticed)
+
+
 @dataclass
 class Verdict:
     scans: int = 0
@@ -35,184 +58,196 @@ class Verdict:
     interrupted: int = 0
     redelivered: int = 0
     """messages that Kafka has twice, byte by byte: it promises 'at least once'"""
+    withheld: int = 0
+    """datasets of proprietary proposals, of which nothing has left the machine"""
     lost: list[Finding] = field(default_factory=list)
     duplicates: list[Finding] = field(default_factory=list)
     running: list[Finding] = field(default_factory=list)
+    crossed: list[Finding] = field(default_factory=list)
+    """What was written to another beamline, topic or broker than its program's, or should have stayed."""
+    damaged: list[Finding] = field(default_factory=list)
+    """What was lost with a damaged file, and was reported."""
 
     @property
     def good(self) -> bool:
-        return not (self.lost or self.duplicates or self.running)
+        return not (self.lost or self.duplicates or self.running or self.crossed)
 
 
-@dataclass
-class Known:
-    """What the ledgers say of one dataset."""
-
-    uuid: str
-    name: str = ""
-    scan: bool = False
-    started: bool = False
-    ending: Entry = field(default_factory=dict)
-    ended: Entry = field(default_factory=dict)
-    said: dict[str, Any] = field(default_factory=dict)
-    """Metadata that were in a call that returned."""
-
-    @property
-    def statuses(self) -> set[str]:
-        """What the last message may say. A call that did not return may have been in time, or not."""
-        if not self.ending:
-            # Where the user has ended a scan while it began, Sardana calls no recorder's end.
-            return {"interrupted", "stopped", "aborted"} if self.scan else {"interrupted"}
-        found = {self.ending["status"]} if self.ended else {"interrupted", self.ending["status"]}
-        # Of a scan whose aborted motors came before Sardana's own exception, Sardana says that it failed.
-        return found | {"aborted"} if self.scan and self.ending["status"] == "failed" else found
-
-    @property
-    def points(self) -> Collection[int | None]:
-        """What the last message may say, once the end has returned."""
-        if self.ending["points"] is None:  # the program counts none
-            return {None}
-        fewest = most = self.ending["points"]
-        if self.scan and self.ending["status"] != "completed":
-            # Sardana writes the record that it is at in another thread, before, while or after it ends the scan.
-            fewest, most = fewest - 1, max(most, self.ended["points"])
-        return range(fewest, most + 1)
+def judge(known: Knowledge, messages: Sequence[Message], damages: Sequence[Damage] = ()) -> Verdict:
+    """Compare. `messages` in the order of their topics, repeated ones too, each with its `found`: broker and topic."""
+    return _Judge(known, messages, damages).verdict
 
 
-def known_datasets(entries: Iterable[Entry]) -> tuple[dict[str, Known], Counter[str]]:
-    """The datasets by uuid; and the names of those that were about to begin, whose uuid nobody got to know."""
-    found: dict[str, Known] = {}
-    nameless: Counter[str] = Counter()
-    for entry in entries:
-        about, uuid = entry["about"], entry.get("uuid", "")
-        if about == "starting" and not uuid:
-            nameless[entry["name"]] += 1
-        if not uuid:
-            continue
-        one = found.setdefault(uuid, Known(uuid, scan=bool(entry.get("scan"))))
-        one.name = entry.get("name", one.name)
-        if about == "started":
-            one.started = True
-            nameless[one.name] -= not one.scan  # now it is known by its uuid
-        elif about == "announced":
-            one.said |= entry["said"]
-        elif about == "ending":
-            one.ending = entry
-        elif about == "ended":
-            one.ended = entry
-            one.said |= one.ending.get("said", {})
-    return found, +nameless
+class _Judge:
+    def __init__(self, known: Knowledge, messages: Sequence[Message], damages: Sequence[Damage]) -> None:
+        self._known = known
+        self._nameless = dict(known.nameless)
+        self._damages = damages
+        self.verdict = Verdict(scans=known.scans, datasets=known.programs)
+        by_number = self._by_number(messages)
+        self._check_gaps(by_number)
+        last: dict[str, list[Message]] = defaultdict(list)
+        annotations: dict[str, list[Message]] = defaultdict(list)
+        for message in by_number.values():
+            if message["type"] in LAST:
+                last[message["uuid"]].append(message)
+            elif message["type"] == "annotation":
+                annotations[message["uuid"]].append(message)
+        last = {uuid: _without_guesses(found) for uuid, found in last.items()}
+        strangers = {uuid: self._stranger(found[0]) for uuid, found in last.items() if uuid not in known.datasets}
+        for message in by_number.values():
+            uuid = message["uuid"]
+            self._check_place(known.datasets.get(uuid) or strangers.get(uuid), message)
+        for uuid, one in known.datasets.items():
+            if one.stays:
+                self.verdict.withheld += 1
+            elif one.started or uuid in last:
+                self._lose(one, self._problems(one, last.get(uuid, []), annotations.get(uuid, [])))
+        for uuid, found in last.items():
+            self._check_double(uuid, found)
+        for uuid in {message["uuid"] for message in messages if message["type"] == "began"} - set(last):
+            begun = known.datasets.get(uuid)
+            if begun is None or not self._excused(begun):
+                story = begun.story if begun else "no ledger knows it"
+                self.verdict.running.append(Finding(uuid, f"has begun and has no last message; {story}"))
+        self.verdict.interrupted = sum(found[0]["status"] == "interrupted" for found in last.values())
 
+    # ------------------------------------------------------------------- numbers
 
-def judge(entries: Iterable[Entry], messages: Sequence[Message]) -> Verdict:
-    """Compare. `messages` in the order of the topic, repeated ones too."""
-    known, nameless = known_datasets(entries)
-    verdict = Verdict(
-        scans=sum(one.started and one.scan for one in known.values()),
-        datasets=sum(one.started and not one.scan for one in known.values()),
-    )
-    by_number = _by_number(messages, verdict)
-    _check_gaps(by_number, verdict)
-    last: dict[str, list[Message]] = defaultdict(list)
-    for message in by_number.values():
-        if message["type"] in LAST:
-            last[message["uuid"]].append(message)
-    for uuid, one in known.items():
-        if one.started or uuid in last:
-            _check_dataset(one, last.get(uuid, []), verdict)
-    for uuid, found in last.items():
-        if uuid not in known:
-            _check_stranger(found[0], nameless, verdict)
-        _check_double(uuid, found, verdict)
-    for uuid in {message["uuid"] for message in messages if message["type"] == "began"} - set(last):
-        verdict.running.append(Finding(uuid, f"has begun and has no last message; {_story(known.get(uuid))}"))
-    verdict.interrupted = sum(found[0]["status"] == "interrupted" for found in last.values())
-    return verdict
+    def _by_number(self, messages: Sequence[Message]) -> dict[Number, Message]:
+        """Each message once. The same again is Kafka's right; another under the same number is not."""
+        found: dict[Number, Message] = {}
+        for message in messages:
+            number = (message["origin"]["run"], message["seq"])
+            if number not in found:
+                found[number] = message
+            elif found[number] == message:
+                self.verdict.redelivered += 1
+            else:
+                differ = _differences(found[number], message)
+                self.verdict.duplicates.append(
+                    Finding(message["uuid"], f"number {number[1]} of {number[0]} is two messages: {differ}")
+                )
+        return found
 
+    def _check_gaps(self, by_number: Iterable[Number]) -> None:
+        runs: dict[str, set[int]] = defaultdict(set)
+        for run, seq in by_number:
+            runs[run].add(seq)
+        for run, numbers in runs.items():
+            missing = set(range(1, max(numbers) + 1)) - numbers
+            if missing:
+                gap = Finding(run, f"of its {max(numbers)} messages these are missing: {sorted(missing)}")
+                seen = any(damage.run == run and damage.said for damage in self._damages)
+                (self.verdict.damaged if seen else self.verdict.lost).append(gap)
 
-def _by_number(messages: Sequence[Message], verdict: Verdict) -> dict[Number, Message]:
-    """Each message once. The same again is Kafka's right; another under the same number is not."""
-    found: dict[Number, Message] = {}
-    for message in messages:
-        number = (message["origin"]["run"], message["seq"])
-        if number not in found:
-            found[number] = message
-        elif found[number] == message:
-            verdict.redelivered += 1
-        else:
-            differ = _differences(found[number], message)
-            verdict.duplicates.append(
-                Finding(message["uuid"], f"number {number[1]} of {number[0]} is two messages: {differ}")
-            )
-    return found
+    # -------------------------------------------------------------------- places
 
+    def _check_place(self, one: Known | None, message: Message) -> None:
+        """Whether a message is where its program sends them, and may be there at all."""
+        if one is None:
+            return  # `_stranger` has said it
+        found = Place(*message["found"], message["beamline"])
+        if found != one.place:
+            self._cross(one, message, f"is at {'/'.join(found)}, and belongs to {'/'.join(one.place)}")
+        secret = message["proposalId"].startswith(PROPRIETARY) or SECRET in message.get("scientificMetadata", {})
+        if one.stays or secret:
+            self._cross(one, message, f"has left the machine, and the proposal is {one.proposal or 'proprietary'}")
+        elif one.asked and message["proposalId"] != one.proposal:
+            self._cross(one, message, "has left the machine before its proposal was known")
 
-def _check_gaps(by_number: Iterable[Number], verdict: Verdict) -> None:
-    runs: dict[str, set[int]] = defaultdict(set)
-    for run, seq in by_number:
-        runs[run].add(seq)
-    for run, numbers in runs.items():
-        missing = set(range(1, max(numbers) + 1)) - numbers
+    def _cross(self, one: Known, message: Message, what: str) -> None:
+        self.verdict.crossed.append(Finding(message["uuid"], f"its {message['type']} {what}; {one.story}"))
+
+    def _stranger(self, message: Message) -> Known | None:
+        """A dataset that no ledger knows by its uuid: its program was killed before it got to know it."""
+        name = message["datasetName"]
+        one = self._nameless.pop(name, None)
+        if one is None:
+            self.verdict.duplicates.append(Finding(message["uuid"], f"nobody began it: {name!r}"))
+        elif message["status"] != "interrupted":
+            self.verdict.lost.append(Finding(message["uuid"], f"{name} was killed and is {message['status']}"))
+        return one
+
+    # ------------------------------------------------------------------ datasets
+
+    def _excused(self, one: Known) -> bool:
+        return any(damage.excuses(one) for damage in self._damages)
+
+    def _lose(self, one: Known, problems: Sequence[str]) -> None:
+        if problems:
+            finding = Finding(one.uuid, f"{'; '.join(problems)}; {one.story}")
+            (self.verdict.damaged if self._excused(one) else self.verdict.lost).append(finding)
+
+    def _problems(self, one: Known, last: Sequence[Message], annotations: Sequence[Message]) -> list[str]:
+        if not last:
+            return ["no last message"]
+        message = min(last, key=_part)
+        problems = []
+        parts = message.get("part", {}).get("of", 1)
+        missing = set(range(1, parts + 1)) - {_part(each) for each in last}
         if missing:
-            verdict.lost.append(Finding(run, f"of its {max(numbers)} messages these are missing: {sorted(missing)}"))
+            problems.append(f"of its {parts} parts these are missing: {sorted(missing)}")
+        if message["status"] not in one.statuses:
+            problems.append(f"status is {message['status']}, not {' or '.join(sorted(one.statuses))}")
+        if message["datasetName"] != one.name:
+            problems.append(f"datasetName is {message['datasetName']!r}")
+        if one.ended and message.get("numberOfPoints") not in one.points:
+            problems.append(f"numberOfPoints is {message.get('numberOfPoints')}, not {one.ending['points']}")
+        by_part = {_part(each): each for each in last}
+        problems += _unlike(one, message, [file for each in by_part.values() for file in each["files"]])
+        if one.annotated:
+            noted = [each["annotation"] for each in annotations]
+            picture = {"image": one.annotating["picture"]} if "picture" in one.annotating else {}
+            for said in (*({name: one.annotating[name]} for name in ("comment", "rating")), *filter(None, [picture])):
+                if not any(said.items() <= each.items() for each in noted):
+                    problems.append(f"no annotation says {str(said)[:80]}")
+        return problems
+
+    def _check_double(self, uuid: str, last: Sequence[Message]) -> None:
+        for part, count in Counter(map(_part, last)).items():
+            if count > 1:
+                where = ", ".join(f"{each['origin']['run']} {each['seq']} {each['status']}" for each in last)
+                self.verdict.duplicates.append(Finding(uuid, f"{count} last messages (part {part}): {where}"))
 
 
-def _check_dataset(one: Known, last: Sequence[Message], verdict: Verdict) -> None:
-    if not last:
-        verdict.lost.append(Finding(one.uuid, f"no last message; {_story(one)}"))
-        return
-    message = min(last, key=_part)
-    problems = []
-    parts = message.get("part", {}).get("of", 1)
-    missing = set(range(1, parts + 1)) - {_part(each) for each in last}
-    if missing:
-        problems.append(f"of its {parts} parts these are missing: {sorted(missing)}")
-    if message["status"] not in one.statuses:
-        problems.append(f"status is {message['status']}, not {' or '.join(sorted(one.statuses))}")
-    if message["datasetName"] != one.name:
-        problems.append(f"datasetName is {message['datasetName']!r}")
-    if one.ended and message.get("numberOfPoints") not in one.points:
-        problems.append(f"numberOfPoints is {message.get('numberOfPoints')}, not {one.ending['points']}")
-    for name, value in one.said.items():
-        there = message["scientificMetadata"].get(name, {}).get("value")
-        if there != value:
-            problems.append(f"{name} is {there!r}, not {value!r}")
-    if problems:
-        verdict.lost.append(Finding(one.uuid, f"{'; '.join(problems)}; {_story(one)}"))
+def _unlike(one: Known, message: Message, files: Sequence[Mapping[str, object]]) -> Iterator[str]:
+    """In what a last message differs from what the program has set."""
+    for name, given in one.said.get("fields", {}).items():
+        if message[name] != given:
+            yield f"{name} is {message[name]!r}, not {given!r}"
+    for name, value in one.said.get("environment", {}).items():
+        if message["environment"].get(name) != value:
+            yield f"{name} is {message['environment'].get(name)!r}, not {value!r}"
+    for name, (value, unit) in one.said.get("values", {}).items():
+        there = message["scientificMetadata"].get(name, {})
+        if (there.get("value"), there.get("unit")) != (value, unit):
+            yield f"{name} is {there.get('value')!r} {there.get('unit')}, not {value!r} {unit}"
+    yield from unlike_files(one, [(str(file["path"]), file["size"]) for file in files])
 
 
-def _check_stranger(message: Message, nameless: Counter[str], verdict: Verdict) -> None:
-    """A dataset that no ledger knows by its uuid: its program was killed before it got to know it."""
-    name = message["datasetName"]
-    if nameless[name] > 0:
-        nameless[name] -= 1
-        if message["status"] != "interrupted":
-            verdict.lost.append(Finding(message["uuid"], f"{name} was killed and is {message['status']}"))
-    else:
-        verdict.duplicates.append(Finding(message["uuid"], f"nobody began it: {name!r}"))
+def unlike_files(one: Known, listed: Sequence[tuple[str, object]]) -> Iterator[str]:
+    """In what a list of paths and sizes differs from the files that the program has named."""
+    there, wanted = dict(listed), one.said.get("files", {})
+    for path, size in wanted.items():
+        if path not in there:
+            yield f"the file {path} is not listed"
+        elif size is not None and there[path] != size:
+            yield f"the file {path} has {there[path]} bytes, not {size}"
+    if len(there) < len(listed):
+        yield f"{len(listed) - len(there)} files are listed twice"
+    if one.ended and not one.scan and len(there) > len(wanted):
+        yield f"{len(there)} files are listed, not {len(wanted)}"
 
 
-def _check_double(uuid: str, last: Sequence[Message], verdict: Verdict) -> None:
-    for part, count in Counter(map(_part, last)).items():
-        if count > 1:
-            where = ", ".join(f"{each['origin']['run']} {each['seq']} {each['status']}" for each in last)
-            verdict.duplicates.append(Finding(uuid, f"{count} last messages (part {part}): {where}"))
+def _without_guesses(last: Sequence[Message]) -> list[Message]:
+    """Without what was salvaged of a dataset whose program lives, and has ended it itself: `interrupted` is a guess."""
+    whole = [message for message in last if not message["origin"]["run"].endswith(SALVAGED)]
+    return whole or list(last)
 
 
 def _part(message: Message) -> int:
     return int(message.get("part", {}).get("number", 1))
-
-
-def _story(one: Known | None) -> str:
-    if one is None:
-        return "no ledger knows it"
-    if one.ended:
-        done = f"it ended {one.ending['status']} with {one.ending['points']} points"
-    elif one.ending:
-        done = f"its end ({one.ending['status']}) was called and did not return"
-    else:
-        done = "it began" if one.started else "its begin did not return"
-    return f"{one.name!r}: {done}"
 
 
 def _differences(one: Message, other: Message) -> str:

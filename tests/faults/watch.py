@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 import time
 from collections.abc import Callable
-from pathlib import Path
 
 import requests
 import tango
 
 from deploy.demo.stack import SCIDOG
-from tests.faults.ledger import read_ledgers
+from ingest.scicat import SciCatError
 from tests.faults.system import System
-from tests.faults.verdict import Finding, known_datasets
+from tests.faults.verdict import Finding
 
 GRACE = 10.0
 """Seconds from the end of a dataset until it should be in the catalogue, or something should say that it is not."""
@@ -33,6 +30,7 @@ class Watch:
     def __init__(self, system: System, note: Callable[[str], None]) -> None:
         self._system = system
         self._note = note
+        self._there: set[str] = set()
         self.silent: list[Finding] = []
         self.looks = 0
         """How often something was missing, and was looked for in the statuses."""
@@ -56,19 +54,33 @@ class Watch:
         self.silent += [Finding(uuid, f"{when}: it is missing, and every status is well") for uuid in sorted(missing)]
 
     def missing(self, grace: float) -> set[str]:
-        """The datasets whose end returned `grace` seconds ago or earlier, and that the catalogue does not have so."""
-        known, _ = known_datasets(read_ledgers(self._system.stack.ledgers))
+        """The datasets whose end returned `grace` seconds ago or earlier, and that the catalogue does not have so.
+
+        Those that SciCow does not read, that must stay at the beamline, and that are lost with a damaged spool are not.
+        """
         until = time.monotonic() - grace
-        over = {uuid for uuid, one in known.items() if one.ended and one.ended["monotonic"] < until}
-        return over - self._system.ended_in_catalogue()
+        read = {place[:2] for place in self._system.read}
+        over = {
+            uuid
+            for uuid, one in self._system.known.datasets.items()
+            if one.ended
+            and one.ended["monotonic"] < until
+            and one.place[:2] in read
+            and not one.proprietary
+            and not any(damage.excuses(one) for damage in self._system.damages)
+        }
+        try:
+            self._there |= self._system.ended(over - self._there)
+        except SciCatError as error:
+            self._note(f"the catalogue does not answer: {error}")
+        return over - self._there
 
     def said(self) -> list[str]:
         """What says that something is wrong; empty if all is well."""
-        return [*self._scifish(), *self._scidog(), *self._scicow()]
+        return self._scifish() or self._scidog() or self._scicow()
 
     def _scifish(self) -> list[str]:
-        argv = [str(Path(sys.executable).with_name("scifish")), "status"]
-        done = subprocess.run(argv, env=self._system.stack.env, capture_output=True, text=True, timeout=COMMAND_SECONDS)
+        done = self._system.scifish("status")
         return [f"scifish status: {done.stdout.splitlines()[-1:]}"] if done.returncode else []
 
     def _scidog(self) -> list[str]:

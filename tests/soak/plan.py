@@ -5,10 +5,7 @@ Pure: the same seed gives the same plan.
 
 from __future__ import annotations
 
-import base64
 import random
-import struct
-import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -17,7 +14,7 @@ from uuid import UUID
 import yaml
 
 from scifish.message import Message, encode
-from tests.builders.messages import file, message, value
+from tests.builders.messages import file, message, picture, value
 
 BEAMLINES = (
     *("balder", "biomax", "bloch", "cosaxs", "danmax", "femtomax", "finest", "flexpes"),
@@ -214,7 +211,7 @@ class _Planner:
                 new["rating"] = expected.rating = self._chance.choice((0, 0.5, 1, 1.5, 2, 2.5, 3))
             if self._chance.random() < 0.2:
                 caption = f"plot {number}"
-                new["image"] = {"caption": caption, "uri": _picture(self._chance)}
+                new["image"] = {"caption": caption, "uri": picture(self._chance)}
                 expected.pictures[caption] = new["image"]["uri"]
             about = {name: said[name] for name in ("beamline", "proposalId")}
             found.append(self._message("annotation", uuid, about, annotation=new))
@@ -323,17 +320,3 @@ class _Planner:
 
 def _makes_the_dataset(said: Message) -> bool:
     return said["type"] != "annotation" and said.get("part", {"number": 1})["number"] == 1
-
-
-def _picture(chance: random.Random) -> str:
-    """A PNG of one pixel, each of another colour."""
-    pixel = b"\x00" + chance.randbytes(3)
-    chunks = (
-        (b"IHDR", struct.pack(">IIBBBBB", 1, 1, 8, 2, 0, 0, 0)),
-        (b"IDAT", zlib.compress(pixel)),
-        (b"IEND", b""),
-    )
-    body = b"".join(
-        struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data)) for kind, data in chunks
-    )
-    return "data:image/png;base64," + base64.b64encode(b"\x89PNG\r\n\x1a\n" + body).decode()

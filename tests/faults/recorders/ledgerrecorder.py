@@ -12,7 +12,7 @@ from typing import Any
 from sardana.macroserver.scan.recorder import DataRecorder
 
 from scifish.message.identity import scan_uuid
-from tests.faults.ledger import SUFFIX, Ledger
+from tests.faults.ledger import SUFFIX, Ledger, Said
 
 # sardana.macroserver.scan.scandata.ScanEndStatus
 STATUS = {0: "completed", 1: "stopped", 2: "aborted", 3: "failed"}
@@ -46,7 +46,17 @@ class LedgerBefore(_LedgerRecorder):
 
 class LedgerAfter(_LedgerRecorder):
     def _startRecordList(self, recordlist: Any) -> None:
-        self._note("started", recordlist)
+        self._note("started", recordlist, said=_said(recordlist.getEnviron()))
 
     def _endRecordList(self, recordlist: Any) -> None:
         self._note("ended", recordlist, points=self._points)
+
+
+def _said(scan: Any) -> Said:
+    """What Sardana and the user's `setproposal` and `setsample` say of a scan. Sardana's file grows: it has no size."""
+    folder, name = scan["ScanDir"], scan["ScanFile"]
+    return {
+        "fields": {"proposalId": "20250001", "sampleId": "fibre_A", "sourceFolder": folder},
+        "environment": {"title": scan["title"], "scanID": int(scan["serialno"]), "user": str(scan["user"])},
+        "files": {os.path.join(folder, each): None for each in ([name] if isinstance(name, str) else name)},
+    }

@@ -17,8 +17,10 @@ from tests.servers.kafka import ROOT, why_no_real_kafka
 pytestmark = pytest.mark.long
 
 SLOW = (
-    *("message size lowered", "retention passed", "password changed", "topic made again", "clock ahead"),
-    *("Kafka killed", "program and its children killed", "program ended", "PathFixer stopped"),
+    *("message size lowered", "batch too large", "retention passed", "password changed", "topic made again"),
+    *("clock ahead", "Kafka killed", "program and its children killed", "program ended", "PathFixer stopped"),
+    *("SciCat killed", "disk refuses a start", "spool of a killed program damaged"),
+    *("stranger: another topic", "stranger: another broker", "stranger: SendProprietary", "PathFixer silent"),
 )
 
 
@@ -36,4 +38,4 @@ def test_nothing_is_lost_double_or_left_running(tmp_path: Path) -> None:
     assert found["faults_scans"] >= 12
     assert found["faults_datasets"] >= 150
     assert (found["faults_lost"], found["faults_duplicates"], found["faults_running"]) == (0, 0, 0)
-    assert found["faults_silent"] == 0
+    assert (found["faults_silent"], found["faults_crossed"]) == (0, 0)

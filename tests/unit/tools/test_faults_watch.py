@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -10,25 +9,24 @@ import pytest
 
 from tests.alerts import firing, rules
 from tests.faults import watch
-from tests.faults.ledger import SUFFIX, Ledger
+from tests.faults.known import Knowledge
+from tests.faults.ledger import Place
 from tests.faults.system import System
 from tests.faults.watch import Watch
+from tests.unit.tools.test_faults_verdict import HOME, entry
 
 
 @pytest.fixture
-def system(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+def system(monkeypatch: pytest.MonkeyPatch) -> Any:
     """One dataset that has ended, and that is in no catalogue yet."""
     monkeypatch.setattr(watch, "GRACE", 0.0)
     monkeypatch.setattr(watch, "BETWEEN_LOOKS", 0.0)
-    ledger = Ledger(tmp_path / f"program{SUFFIX}")
-    ledger.note("started", uuid="a", name="one")
-    ledger.note("ending", uuid="a", status="completed", points=1, said={})
-    ledger.note("ended", uuid="a")
-    return SimpleNamespace(stack=SimpleNamespace(ledgers=tmp_path), catalogue=set())
+    known = Knowledge([entry("started", name="one"), entry("ending", status="completed", points=1), entry("ended")])
+    return SimpleNamespace(known=known, read=[Place(*HOME)], damages=[], catalogue=set())
 
 
 def watched(system: Any, said: list[str]) -> Watch:
-    system.ended_in_catalogue = lambda: system.catalogue
+    system.ended = system.catalogue.intersection
     found = Watch(cast(System, system), lambda _: None)
     found.said = lambda: said  # type: ignore[method-assign]
     return found
