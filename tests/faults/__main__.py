@@ -27,6 +27,7 @@ def main() -> int:
     parser.add_argument("--datasets", type=int, default=3000, help="at least so many datasets of SciFish (3000)")
     parser.add_argument("--minutes", type=float, default=0.0, help="for at least so long (0)")
     parser.add_argument("--faults", type=int, default=0, help="at least so many faults (each once)")
+    parser.add_argument("--at-most", type=float, default=float("inf"), help="minutes after which it ends (none)")
     parser.add_argument("--gap", type=float, default=MEAN_GAP, help="seconds from fault to fault in the mean (2.75)")
     parser.add_argument("--seed", type=int, default=None, help="the same faults in the same order (random)")
     parser.add_argument("--without", action="append", default=[], metavar="FAULT", help="leave this one out (none)")
@@ -39,8 +40,15 @@ def main() -> int:
     seed = secrets.randbelow(10**6) if options.seed is None else options.seed
     folder = options.folder or Path(tempfile.mkdtemp(prefix="scifish-faults-"))
     folder.mkdir(parents=True, exist_ok=True)
-    without = tuple(options.without)
-    wanted = Wanted(options.scans, options.datasets, options.minutes, options.faults, options.gap, without)
+    wanted = Wanted(
+        options.scans,
+        options.datasets,
+        options.minutes,
+        options.faults,
+        options.gap,
+        options.at_most,
+        tuple(options.without),
+    )
     run = Run(folder.resolve(), wanted, seed)
     run.note(f"seed {seed}, everything is in {folder}")
     try:

@@ -152,8 +152,8 @@ def _unlike_annotation(one: Known, found: Found) -> Iterator[str]:
         if there not in allowed:
             yield f"{key} is {there!r}, not {allowed[0]!r}"
     pictures = Counter(found.pictures)
-    if "picture" in one.annotating:
-        picture = (one.annotating["picture"]["caption"], one.annotating["picture"]["uri"])
+    if "image" in one.annotating:
+        picture = (one.annotating["image"]["caption"], one.annotating["image"]["uri"])
         if pictures[picture] > 1 or (one.annotated and not pictures[picture]):
             yield f"its picture {picture[0]!r} is attached {pictures[picture]} times"
 

@@ -105,7 +105,7 @@ class Known:
 
     def _keep(self, entry: Entry) -> None:
         for part, given in entry.get("said", {}).items():
-            self.said[part] = {**self.said.get(part, {}), **given}  # type: ignore[literal-required]
+            self.said[part] = {**self.said.get(part, {}), **given}  # type: ignore[dict-item, literal-required]
 
 
 class Knowledge:

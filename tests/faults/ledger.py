@@ -6,7 +6,7 @@ One JSON object a line, on disk (fsync) when `note` returns. `about` says which 
     measuring              the fields are about to be set, of this `proposal`
     announced              `send_start` has returned
     ending, ended          it is over
-    annotating, annotated  a `comment`, a `rating` and maybe a `picture` on a dataset that is over
+    annotating, annotated  a `comment`, a `rating` and maybe an `image` on a dataset that is over
     closed                 the program has ended by itself
 
 The fields beside it: `uuid`, `name` of the dataset, `said` (see `Said`), `status`, `points`, and `place`: where the

@@ -12,8 +12,10 @@ import random
 import signal
 import time
 from pathlib import Path
+from typing import Any
 
 from scifish import SciFish
+from scifish.message.types import Changes
 from scifish.recording.session import NotRecorded, recording_session
 from scifish.settings import Settings
 from tests.builders.messages import picture
@@ -112,7 +114,7 @@ class Program:
         path.write_bytes(self.random.randbytes(self.random.randrange(2000)))
         proprietary = not self.asks and self.random.random() < 0.08
         proposal = PROPRIETARY if proprietary else self.random.choice(PROPOSALS)
-        fields = {
+        fields: dict[str, str] = {
             **({} if self.asks else {"proposalId": proposal}),
             "sampleId": f"sample_{self.count}",
             "description": f"collect {self.count}, µm",
@@ -126,7 +128,7 @@ class Program:
         values["filter"] = (f"Al {self.count}", "")
         if proprietary:
             values[SECRET] = (f"formulation {self.count}", "")
-        environment = {"title": f"collect {self.count}", "scanID": self.count}
+        environment: dict[str, Any] = {"title": f"collect {self.count}", "scanID": self.count}
         files: dict[str, int | None] = {str(path): path.stat().st_size}
         return {"fields": fields, "environment": environment, "values": values, "files": files}
 
@@ -144,12 +146,12 @@ class Program:
 
     def annotate(self, uuid: str) -> None:
         """As a user does after a scan; and some programs attach a picture."""
-        changes = {"comment": f"comment {self.count} of {self.name}", "rating": self.random.choice((0.5, 1.5, 3.0))}
-        image = {"caption": f"plot {self.count}", "uri": picture(self.random)}
-        image = image if self.random.random() < 0.5 else {}
-        self.ledger.note("annotating", uuid=uuid, **changes, **({"picture": image} if image else {}))
+        changes: Changes = {"comment": f"comment {self.count} of {self.name}", "rating": self.random.choice((0.5, 3.0))}
+        if self.random.random() < 0.5:
+            changes["image"] = {"caption": f"plot {self.count}", "uri": picture(self.random)}
+        self.ledger.note("annotating", uuid=uuid, **changes)
         try:
-            recording_session(self.settings).annotate(uuid, {**changes, **({"image": image} if image else {})})
+            recording_session(self.settings).annotate(uuid, changes)
         except NotRecorded as refused:
             logging.info("no comment: %s", refused)
         else:

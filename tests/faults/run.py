@@ -53,6 +53,8 @@ class Wanted:
     faults: int = 0
     gap: float = MEAN_GAP
     """Seconds from one fault to the next in the mean."""
+    at_most: float = float("inf")
+    """Minutes after which it ends, whatever is reached."""
     without: tuple[str, ...] = ()
     """Names of faults that are left out."""
 
@@ -115,6 +117,7 @@ class Run:
                 system.kill_sardana()
             system.leave_door()
             verdict = self._finish(system, watch, mark)
+            skipped += [f"{fault.name}: not reached in time" for fault in faults if fault.name not in chaos.counts]
             outcome = Outcome(verdict, 0.0, chaos.counts, skipped, scans.hung, watch.silent, watch.looks)
         outcome.verdict.running += self._left_processes(mark, set())
         system.disk.close()
@@ -140,7 +143,7 @@ class Run:
                     before, progress = done, now
                 if now - progress > STALLED:
                     raise RuntimeError(f"nothing goes on: no new scan and no new dataset for {STALLED:g} s")
-                if chaos.all_had and self._enough(done):
+                if (chaos.all_had and self._enough(done)) or self._events.minutes > self.wanted.at_most:
                     return
             time.sleep(0.1)
 
@@ -197,15 +200,18 @@ class Run:
         verdict.running += left
         read = {place[:2] for place in system.read}
         sent = {each["uuid"] for each in honest if each["found"] in read}
-        pictures = {uuid for uuid, one in system.known.datasets.items() if "picture" in one.annotating}
+        pictures = {uuid for uuid, one in system.known.datasets.items() if "image" in one.annotating}
         found = whole_catalogue(system.scicat, pictures)
         judge_catalogue(system.known, found, sent, read, system.damages, verdict)
-        verdict.lost += self._unexpected_letters(system)
+        verdict.lost += self._wrong_letters(system)
         return verdict
 
-    def _unexpected_letters(self, system: System) -> list[Finding]:
-        """Dead letters but for lies, losses in Kafka that were seen, and what could be ingested later."""
+    def _wrong_letters(self, system: System) -> list[Finding]:
+        """Dead letters but for lies, losses in Kafka that were seen, and what could be ingested later; lies without."""
         found = []
+        if (letters := system.letters_about_lies()) < system.lies:
+            what = f"{letters} of {system.lies} messages of a topic that lies are dead letters"
+            found.append(Finding(system.others.topic, what))
         for letter in system.letters.values():
             if letter["type"] != "lost" and not system.is_lie(letter) and EARLY not in letter["reason"]:
                 found.append(Finding(letter["uuid"] or letter["id"], f"is a dead letter: {letter['reason']}"))

@@ -13,6 +13,7 @@ import subprocess
 import sys
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import tango
 from confluent_kafka import KafkaException
@@ -191,7 +192,7 @@ class System:
         elsewhere = {"KafkaBootstrapServers": self.bootstraps["other"]}
         test = Place("kafka", f"{self.home.topic}-test", BEAMLINE)
         make_topic(self.kafka.bootstrap, test.topic, PARTITIONS)
-        kinds: dict[str, tuple[Place, dict[str, object]]] = {
+        kinds: dict[str, tuple[Place, dict[str, Any]]] = {
             "another beamline": (self.others, secured),
             "another topic": (test, secured),
             "another broker": (self.home._replace(broker="other"), elsewhere),
@@ -329,7 +330,7 @@ class System:
         assert self.catalogue.process is not None
         self.end(self.catalogue.process, how)
 
-    def tell_catalogue(self, rules: list[dict[str, object]]) -> None:
+    def tell_catalogue(self, rules: list[dict[str, Any]]) -> None:
         """What it is to do wrong: see docs/reference/embedded-faults.md."""
         self.scicat.call("PUT", "/embedded/faults", rules)  # type: ignore[arg-type]
 

@@ -196,12 +196,10 @@ class _Judge:
             problems.append(f"numberOfPoints is {message.get('numberOfPoints')}, not {one.ending['points']}")
         by_part = {_part(each): each for each in last}
         problems += _unlike(one, message, [file for each in by_part.values() for file in each["files"]])
-        if one.annotated:
-            noted = [each["annotation"] for each in annotations]
-            picture = {"image": one.annotating["picture"]} if "picture" in one.annotating else {}
-            for said in (*({name: one.annotating[name]} for name in ("comment", "rating")), *filter(None, [picture])):
-                if not any(said.items() <= each.items() for each in noted):
-                    problems.append(f"no annotation says {str(said)[:80]}")
+        for name in ("comment", "rating", "image"):
+            said = one.annotating.get(name) if one.annotated else None
+            if said is not None and said not in [each["annotation"].get(name) for each in annotations]:
+                problems.append(f"no annotation has the {name} {str(said)[:80]}")
         return problems
 
     def _check_double(self, uuid: str, last: Sequence[Message]) -> None:

@@ -20,7 +20,7 @@ SAID = {
     "files": {"/data/1.h5": 10, "/elsewhere/2.h5": 5},
 }
 ENDED = [entry("ending", status="completed", points=11, said=SAID), entry("ended")]
-ENTRIES = [*begun(), *ENDED, *commented(picture=PICTURE)]
+ENTRIES = [*begun(), *ENDED, *commented(image=PICTURE)]
 
 
 def leaf(value: Any, unit: str = "", **more: Any) -> dict[str, Any]:
