@@ -12,7 +12,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from ingest.embedded.access import CatalogueContext
 from ingest.embedded.filters import FilterError
-from ingest.embedded.metadata import TopLevelNull
+from ingest.embedded.metadata import FailsOnRealServer
 from ingest.embedded.routes import datasets, files, others
 from ingest.embedded.routes.request import RefusedV3, error_body, v3_error_body
 
@@ -34,7 +34,7 @@ def make_app(catalogue: CatalogueContext) -> ASGIApp:
         app.include_router(others.ResourceApi(resource).router())
     app.add_exception_handler(HTTPException, _refused)
     app.add_exception_handler(FilterError, _bad_filter)
-    app.add_exception_handler(TopLevelNull, _top_level_null)
+    app.add_exception_handler(FailsOnRealServer, _failing)
     app.add_exception_handler(Exception, _failed)
     return _UndecodedPath(app)
 
@@ -71,8 +71,8 @@ async def _bad_filter(_request: Request, error: Exception) -> JSONResponse:
     return JSONResponse(error_body(400, str(error)), 400)
 
 
-async def _top_level_null(_request: Request, error: Exception) -> JSONResponse:
-    # The real server crashes over it, so whoever depends on a success here would be wrong there.
+async def _failing(_request: Request, error: Exception) -> JSONResponse:
+    # The real server answers 500, or crashes, over it: whoever depends on a success here would be wrong there.
     return JSONResponse(error_body(500, str(error)), 500)
 
 

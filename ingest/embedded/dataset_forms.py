@@ -50,7 +50,7 @@ RESET_TOTALS: Json = {"size": 0, "packedSize": 0, "numberOfFiles": 0}
 def created(fields: Mapping[str, Any], version: str) -> Json:
     """The document of a new dataset with the fields that were sent, in their stored form.
 
-    `version` is "v3" or "v4". Raises TopLevelNull.
+    `version` is "v3" or "v4". Raises FailsOnRealServer.
     """
     document = _EMPTY | {name: value for name, value in fields.items() if value is not None}
     document.setdefault("pid", f"{PID_PREFIX}/{uuid.uuid4()}")
@@ -89,7 +89,7 @@ def to_v3(document: Mapping[str, Any]) -> Json:
 def patched(document: Mapping[str, Any], fields: Mapping[str, Any]) -> Json:
     """With these fields in place of its own; null takes a field away.
 
-    scientificMetadata is replaced as a whole. Raises TopLevelNull.
+    scientificMetadata is replaced as a whole. Raises FailsOnRealServer.
     """
     changes = dict(fields)
     if changes.get("scientificMetadata") is not None:
@@ -110,7 +110,7 @@ def merged(document: Mapping[str, Any], fields: Mapping[str, Any]) -> Json:
 
 
 def replaced(document: Mapping[str, Any], fields: Mapping[str, Any]) -> Json:
-    """PUT: what is not in `fields` is gone, `type` and `version` with it. Raises TopLevelNull."""
+    """PUT: what is not in `fields` is gone, `type` and `version` with it. Raises FailsOnRealServer."""
     kept = {name: document[name] for name in ("_id", "pid", "createdAt", "createdBy")}
     return patched(kept, fields)
 

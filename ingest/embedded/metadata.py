@@ -13,8 +13,22 @@ from ingest.scicat.si_values import to_si
 Json = dict[str, Any]
 
 
-class TopLevelNull(ValueError):
-    """A null directly in scientificMetadata. The real server crashes over it."""
+class FailsOnRealServer(ValueError):
+    """Metadata to which the real server answers 500, or over which it ends after it has answered 201.
+
+    It ends over a null directly in scientificMetadata, and over an entry there whose `human_name` is no text, but an
+    object or a list.
+    """
+
+
+_FAILING_NAMES = frozenset({"constructor", "_bsontype"})
+_LOST_NAMES = frozenset(
+    {
+        *("prototype", "__proto__", "__defineGetter__", "__defineSetter__", "__lookupGetter__", "__lookupSetter__"),
+        *("hasOwnProperty", "isPrototypeOf", "propertyIsEnumerable", "toLocaleString", "toString", "valueOf"),
+    }
+)
+"""What every object of JavaScript has: the real server leaves it out without a word."""
 
 
 def encode_key(key: str) -> str:
@@ -51,18 +65,39 @@ _BAD_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})")
 
 
 def stored(metadata: Mapping[str, Any]) -> Json:
-    """What is kept of what a client sends: keys encoded, SI values added. Raises TopLevelNull."""
-    for key, value in metadata.items():
-        if value is None:
-            raise TopLevelNull(f"scientificMetadata: {key[:100]!r} is null; leave it out, or send {{'value': null}}")
-    return _encoded(_with_si(metadata))
+    """What is kept of what a client sends: keys encoded, SI values added. Raises FailsOnRealServer."""
+    kept = _kept(metadata)
+    _check_entries(kept)
+    return _encoded(_with_si(kept))
 
 
 def merged(existing: Mapping[str, Any], patch: Mapping[str, Any]) -> Json:
     """RFC 7396 on stored metadata. SI values come from the patch alone, so that it must hold
-    value and unit both, as on the real server."""
-    merge: Json = merge_patch(existing, _encoded(_with_si(patch)))
+    value and unit both, as on the real server. Raises as `stored`."""
+    merge: Json = merge_patch(existing, _encoded(_with_si(_kept(patch))))
+    _check_entries(merge)
     return merge
+
+
+def _kept(metadata: Mapping[str, Any]) -> Json:
+    """Without the names that the real server loses. Raises FailsOnRealServer."""
+    for name in _FAILING_NAMES & metadata.keys():
+        raise FailsOnRealServer(f"scientificMetadata: {name!r} is a 500 on the real server: use another name")
+    return {
+        name: _kept(value) if isinstance(value, Mapping) else value
+        for name, value in metadata.items()
+        if name not in _LOST_NAMES
+    }
+
+
+def _check_entries(metadata: Mapping[str, Any]) -> None:
+    for key, value in metadata.items():
+        if value is None:
+            raise FailsOnRealServer(
+                f"scientificMetadata: {key[:100]!r} is null; leave it out, or send {{'value': null}}"
+            )
+        if isinstance(value, Mapping) and isinstance(value.get("human_name"), Mapping | list):
+            raise FailsOnRealServer(f"scientificMetadata: human_name in {key[:100]!r} is not a text: use another name")
 
 
 def shown(metadata: Mapping[str, Any]) -> Json:

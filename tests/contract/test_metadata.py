@@ -115,6 +115,30 @@ def test_a_top_level_null_is_refused(api: Api, new_dataset, embedded_only: None)
     assert api.dataset(pid)["scientificMetadata"] == {"x": 1}
 
 
+@pytest.mark.parametrize("wrong", [{"value": 1, "unit": ""}, ["a"]])
+def test_a_human_name_that_is_no_text_is_refused(api: Api, new_dataset, wrong: object, embedded_only: None) -> None:
+    """It kills the real server, too: as a value of a group for one, or a list."""
+    sent = new_dataset(scientificMetadata={"Machine": {"human_name": wrong}})
+    answer = api.post("/api/v3/datasets", sent)
+    assert answer.status_code == 500
+    assert "human_name in 'Machine'" in answer.json()["message"]
+
+
+@pytest.mark.parametrize("version", ["v3", "v4"])
+@pytest.mark.parametrize("name", ["constructor", "_bsontype"])
+def test_a_name_that_is_a_500(api: Api, new_dataset, name: str, version: str) -> None:
+    pid = api.create(new_dataset())["pid"]
+    for metadata in ({name: {"value": 1, "unit": ""}}, {"x": {"value": 1, "unit": "", name: "y"}}):
+        assert api.patch(pid, {"scientificMetadata": metadata}, version).status_code == 500
+
+
+@pytest.mark.parametrize("name", ["toString", "valueOf", "prototype", "hasOwnProperty", "__proto__"])
+def test_a_name_that_is_lost_without_a_word(api: Api, new_dataset, name: str) -> None:
+    leaf = {"value": 1, "unit": ""}
+    sent = new_dataset(scientificMetadata={name: leaf, "Group": {name: leaf, "x": leaf}, "y": {**leaf, name: "z"}})
+    assert _created(api, sent) == {"Group": {"x": leaf}, "y": leaf}
+
+
 @pytest.mark.parametrize("version", ["v3", "v4"])
 def test_a_patch_replaces_all_metadata(api: Api, new_dataset, version: str) -> None:
     pid = api.create(new_dataset(scientificMetadata={"old": 1}))["pid"]

@@ -15,7 +15,7 @@ from urllib.parse import unquote
 from pydantic import ValidationError
 
 from ingest.embedded import dataset_forms, models
-from ingest.embedded.metadata import TopLevelNull
+from ingest.embedded.metadata import FailsOnRealServer
 from ingest.scicat import SciCat
 from ingest.scicat.errors import Answer, SciCatError
 
@@ -225,9 +225,9 @@ class FakeServer:
     def _stored(self, make: Callable[[], Json]) -> Json:
         try:
             return make()
-        except TopLevelNull as error:
+        except FailsOnRealServer as error:
             self.crashed = True
-            raise AssertionError("a top-level null kills the real server") from error
+            raise AssertionError(str(error)) from error
 
     def _check_units(self, patch: Json) -> None:
         for inner in patch.values():

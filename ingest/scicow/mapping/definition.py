@@ -14,6 +14,7 @@ from typing import Any
 import yaml
 
 from ingest.scicow.mapping import scicat_fields
+from ingest.scicow.mapping.reserved_names import RESERVED_FOR_ENTRIES
 from ingest.scicow.mapping.templates import MappingTemplate, parse
 from ingest.scicow.settings import SciCowSettingsError
 
@@ -168,8 +169,10 @@ class _MappingReader:
     def _scan(self, node: yaml.Node, section: str) -> None:
         for name, key, inner in self._lines(node, section):
             where = f"{section}.{name}"
-            if not _SCAN_KEY.fullmatch(name) or name == ANNOTATIONS:
+            if not _SCAN_KEY.fullmatch(name):
                 self._mistake(key, where, "cannot be the name of an entry: use letters, digits and _")
+            elif name == ANNOTATIONS or name in RESERVED_FOR_ENTRIES:
+                self._mistake(key, where, "cannot be the name of an entry: SciCat or SciCow takes it for its own")
             elif _is_null(inner):
                 if name in _KNOWS_BY:
                     self._mistake(inner, where, f"cannot be removed: from it SciCow knows {_KNOWS_BY[name]}")

@@ -12,6 +12,7 @@ from typing import Any
 
 from ingest.scicow.mapping.definition import MappingPage
 from ingest.scicow.mapping.merge_patch import is_leaf
+from ingest.scicow.mapping.reserved_names import RESERVED, RESERVED_FOR_ENTRIES
 from ingest.scicow.mapping.templates import as_text
 from scifish.message.units import convertible, mathjs_spelling
 
@@ -24,9 +25,6 @@ MAX_GROUP_DEPTH = 20
 
 MAX_EXACT_INTEGER = 2**53
 """JavaScript, and so SciCat, has no larger whole numbers: it rounds them."""
-
-# MongoDB's text index takes a field `language` for its own; JavaScript loses `__proto__`.
-_RESERVED = ("", "language", "__proto__")
 
 
 class Metadata:
@@ -93,7 +91,7 @@ class Metadata:
         return {"value": json.dumps(group, ensure_ascii=False), "unit": ""}
 
     def _named(self, name: str, taken: Collection[str], path: str) -> str:
-        key = _free(_key(name), taken)
+        key = _free(_key(name, RESERVED_FOR_ENTRIES), taken)
         if key != name:
             self.notes.append(f"{path}: is named {key!r} in SciCat")
         return key
@@ -153,13 +151,13 @@ def _is_rounded(value: Any) -> bool:
     return isinstance(value, int) and abs(value) > MAX_EXACT_INTEGER
 
 
-def _key(name: str) -> str:
+def _key(name: str, reserved: Collection[str] = RESERVED) -> str:
     """A name that SciCat and MongoDB do not change. Dots are allowed: SciCat encodes them.
 
     It takes a name with a %2E in it for one that is encoded already, and shows another one.
     """
     name = _ENCODED.sub("_", name)
-    return f"_{name}" if name in _RESERVED or name.startswith("$") else name
+    return f"_{name}" if name in reserved or name.startswith("$") else name
 
 
 def _free(name: str, taken: Collection[str]) -> str:

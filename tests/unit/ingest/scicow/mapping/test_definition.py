@@ -155,6 +155,7 @@ def test_what_is_left_out(mapped):
         ("scan: {new: {nam: New}}", "1: scan.new.nam: is not known: did you mean name?"),
         ("scan: {'a b': {name: New, value: x}}", "1: scan.a b: cannot be the name of an entry"),
         ("scan: {annotations: ~}", "1: scan.annotations: cannot be the name of an entry"),
+        ("scan: {human_name: {name: New, value: x}}", "1: scan.human_name: cannot be the name of an entry"),
         ("metadata: {layout: tree}", "1: metadata.layout: must be one of nested, flat"),
         ("metadata: {separator: ''}", "1: metadata.separator: is empty"),
         ("metadata: {leave_out: x}", "1: metadata.leave_out: must be a list, like [a, b]"),

@@ -214,7 +214,11 @@ def test_an_object_as_a_value_becomes_json_text():
 
 @pytest.mark.parametrize(
     ("written", "key"),
-    [("language", "_language"), ("", "_"), ("$set", "_$set"), ("a.b", "a.b"), ("__proto__", "___proto__")],
+    [
+        *(("language", "_language"), ("", "_"), ("$set", "_$set"), ("a.b", "a.b"), ("__proto__", "___proto__")),
+        *(("constructor", "_constructor"), ("toString", "_toString"), ("_bsontype", "__bsontype")),
+        ("human_name", "_human_name"),
+    ],
 )
 def test_names_that_would_be_lost_are_changed(written, key):
     found = metadata(**{written: value(1)}, group={written: value(2)})
@@ -277,7 +281,7 @@ def test_groups_that_are_too_deep_become_text():
 
 
 names = st.text(max_size=8) | st.sampled_from(
-    ["language", "$a", "value", "unit", "user", "v", "scan", "_", "__proto__"]
+    ["language", "$a", "value", "unit", "user", "v", "scan", "_", "__proto__", "human_name", "constructor", "valueOf"]
 )
 scalars = (
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(max_size=9)
@@ -289,7 +293,9 @@ leaves = st.builds(
     lambda given, unit, more: {**more, **value(given, unit)},
     plain,
     st.sampled_from(["", "mm", "µm", "°C", "ph/s"]),
-    st.dictionaries(st.sampled_from(["end", "user", "Value", "$x", "language", "error1"]), plain, max_size=3),
+    st.dictionaries(
+        st.sampled_from(["end", "user", "Value", "$x", "language", "error1", "toString"]), plain, max_size=3
+    ),
 )
 groups = st.recursive(
     st.dictionaries(names, leaves, max_size=4),
@@ -305,12 +311,13 @@ def count(entries, is_leaf):
 def assert_safe(entries):
     for name, inner in entries.items():
         assert isinstance(inner, dict)
-        assert name not in ("", "language", "__proto__")
+        assert name not in ("", "language", "__proto__", "constructor", "human_name", "valueOf")
         assert not name.startswith("$")
         if not isinstance(inner.get("unit"), str):
             assert_safe(inner)
             continue
         assert not [key for key in inner if key not in ("value", "unit") and key[0].lower() in "uv"]
+        assert not inner.keys() & {"language", "toString"}
         assert not any(isinstance(part, dict) for part in inner.values())
 
 
