@@ -10,6 +10,7 @@ from __future__ import annotations
 import datetime as dt
 import json
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -25,6 +26,7 @@ from ingest.scicat.errors import (
     TimedOut,
     TooLarge,
 )
+from ingest.scicat.token_life import seconds_left
 from ingest.scicat.transport import CALL_TIMEOUT_FACTOR, Transport
 
 __all__ = [
@@ -55,6 +57,12 @@ TOTALS = ("size", "packedSize", "numberOfFiles")
 UNKNOWN_USER = "0" * 24
 """An identifier in MongoDB's form that no account has."""
 
+RENEW_AFTER = 0.9
+"""The part of its life after which a token is replaced."""
+
+CLOCK_CHECK_SECONDS = 60.0
+"""Seconds until a token that has expired by this machine's clock, but not by the server's, is checked again."""
+
 LIST_LENGTH = 10
 """Pictures in the list of a dataset: the newest ones. Older servers list all of them."""
 
@@ -75,6 +83,7 @@ class SciCat:
         self.username = username
         self._password = password
         self._token = token
+        self._check_at = _moment(seconds_left(token))
         self._login_lock = threading.Lock()
         self._timeout = timeout
         self._transport = Transport(self.base_url, timeout, CALL_TIMEOUT_FACTOR * timeout)
@@ -86,6 +95,7 @@ class SciCat:
         """Use another login, in all threads; without arguments none."""
         with self._login_lock:
             self.username, self._password, self._token = username, password, token
+            self._check_at = _moment(seconds_left(token))
 
     @property
     def anonymous(self) -> bool:
@@ -122,6 +132,7 @@ class SciCat:
         if not token or not isinstance(token, str):
             raise SciCatError("login to SciCat", answer.status, "the answer has no access_token")
         self._token = token
+        self._check_at = _moment(RENEW_AFTER * seconds_left(token, fresh=True))
 
     def call(
         self,
@@ -142,6 +153,8 @@ class SciCat:
             if self.username and not self._token:
                 self.login()
             token = self._token
+        if time.monotonic() >= self._check_at:
+            token = self._replaced(token)
         answer = self._send(method, path, body, params, content_type, since)
         if answer.status in (401, 403) and self._renewed(token):
             # An expired token counts as anonymous, and a write then answers 403, so the
@@ -426,6 +439,17 @@ class SciCat:
             found = self.call("GET", path, is_scicats=is_scicats)
         return found
 
+    def _replaced(self, token: str) -> str:
+        """A token that is valid for some time. Reads with an expired one are 200, with what is public alone.
+
+        Expired if there is no password to take one with.
+        """
+        if not self._password and self.alive():  # one of the two clocks is wrong
+            self._check_at = _moment(CLOCK_CHECK_SECONDS)
+        else:
+            self._renew(token)
+        return self._token
+
     def _renewed(self, token: str) -> bool:
         """Whether it is worth asking again after a refusal: there may be another token now. Raises as `_renew`."""
         if not self._password and (not token or self.alive()):
@@ -524,6 +548,11 @@ class SciCat:
             for form in (secret, json.dumps(secret)[1:-1], json.dumps(secret, ensure_ascii=False)[1:-1]):
                 content = content.replace(form.encode(), b"***")
         return replace(answer, content=content)
+
+
+def _moment(seconds: float) -> float:
+    """So many seconds from now, of `time.monotonic`."""
+    return time.monotonic() + seconds
 
 
 def just_after(found: Json) -> str:

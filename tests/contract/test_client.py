@@ -6,10 +6,12 @@ import uuid
 
 import pytest
 
-from ingest.scicat import DocumentConflict, NotAllowed, SciCat, SciCatError
+from deploy.demo.processes import Processes
+from ingest.scicat import DocumentConflict, Expired, NotAllowed, SciCat, SciCatError
 from ingest.scicow.audit.auditor import just_below
 from tests.contract.api import PNG
-from tests.servers.catalogue import Catalogue
+from tests.servers.catalogue import Catalogue, start_catalogue
+from tests.waiting import eventually
 
 
 @pytest.fixture
@@ -89,6 +91,22 @@ def test_a_dataset_seen_with_an_expired_token_is_there(catalogue: Catalogue, cli
     ingestor = catalogue.ingestor
     late = SciCat(catalogue.url, ingestor.username, ingestor.password, token="expired")
     assert late.dataset(sent["pid"]) is not None
+
+
+def test_no_list_is_read_with_an_expired_token(tmp_path, new_dataset, proposal_id: str) -> None:
+    """It would be 200, with what is public alone: a table or an export that ends too soon."""
+    with Processes(tmp_path / "logs") as processes:
+        short = start_catalogue(processes, tmp_path, options=("--token-hours", "0.0005"))
+        client = SciCat(short.url, short.ingestor.username, short.ingestor.password)
+        client.create_dataset(new_dataset(isPublished=True))
+        client.create_dataset(new_dataset())
+        kept = SciCat(short.url, token=client.token)
+        eventually(lambda: not client.alive())
+        # On a busy machine a new token, too, may expire on its way.
+        eventually(lambda: len(client.datasets({"proposalId": proposal_id})) == 2)
+        eventually(lambda: client.count({"proposalId": proposal_id}) == 2)
+        with pytest.raises(Expired):
+            kept.datasets({"proposalId": proposal_id})
 
 
 def test_all_pictures_of_a_dataset_are_there_each_once(client: SciCat, new_dataset) -> None:
