@@ -28,7 +28,7 @@ def make_app(catalogue: CatalogueContext) -> ASGIApp:
         app.include_router(datasets.DatasetApi(version).router())
         app.include_router(files.block_routes(version.name))
     app.include_router(files.attachment_routes())
-    app.include_router(files.attachment_list_routes())
+    app.include_router(files.attachment_routes_v4())
     app.include_router(others.auth_routes())
     for resource in (others.PROPOSAL, others.SAMPLE, others.INSTRUMENT):
         app.include_router(others.ResourceApi(resource).router())

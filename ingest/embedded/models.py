@@ -253,6 +253,12 @@ class CreateAttachment(Ownable):
     sampleId: str | None = None
 
 
+class UpdateAttachmentV4(Ownable):
+    caption: Text
+    thumbnail: str | None = None
+    isPublished: bool | None = None
+
+
 class Credentials(Strict):
     username: str
     password: str
@@ -274,3 +280,4 @@ PatchProposal = _partial(UpdateProposal)
 PatchSample = _partial(CreateSample)
 PatchInstrument = _partial(CreateInstrument)
 PatchOrigDatablock = _partial(UpdateOrigDatablock)
+PatchAttachmentV4 = _partial(UpdateAttachmentV4)

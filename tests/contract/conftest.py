@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from ingest.scicat import SciCat
 from tests.contract.api import Api, quoted
 from tests.servers.catalogue import Catalogue
 
@@ -25,6 +26,12 @@ def api(catalogue: Catalogue) -> Iterator[Api]:
     """The account of an ingestor: it may do everything."""
     with Api(catalogue.url, catalogue.ingestor) as found:
         yield found
+
+
+@pytest.fixture
+def client(catalogue: Catalogue) -> SciCat:
+    """The product's own, with the ingestor's account."""
+    return SciCat(catalogue.url, catalogue.ingestor.username, catalogue.ingestor.password)
 
 
 @pytest.fixture

@@ -14,11 +14,6 @@ from tests.servers.catalogue import Catalogue, start_catalogue
 from tests.waiting import eventually
 
 
-@pytest.fixture
-def client(catalogue: Catalogue) -> SciCat:
-    return SciCat(catalogue.url, catalogue.ingestor.username, catalogue.ingestor.password)
-
-
 def test_one_dataset_from_begin_to_end(client: SciCat, new_dataset, proposal_id: str) -> None:
     sent = new_dataset(scientificMetadata={"gap": {"value": 2, "unit": "mm"}})
     client.create_dataset(sent)

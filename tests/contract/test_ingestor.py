@@ -16,14 +16,8 @@ from ingest.scicow.settings import load
 from tests.builders.messages import file, message, value
 from tests.contract.api import PNG, Api, quoted
 from tests.paths import DOCS
-from tests.servers.catalogue import Catalogue
 
 EXAMPLE = load(DOCS / "scicow.example.yaml", secrets=False)
-
-
-@pytest.fixture
-def client(catalogue: Catalogue) -> SciCat:
-    return SciCat(catalogue.url, catalogue.ingestor.username, catalogue.ingestor.password)
 
 
 @pytest.fixture(params=["auto", "v3", "v4"])
@@ -61,6 +55,26 @@ def test_a_scan_with_all_that_belongs_to_it_twice(ingestor: Ingestor, client: Sc
     assert [len(block["dataFileList"]) for block in client.blocks(pid)] == [1000, 200]
     assert len(api.get(f"/api/v3/datasets/{quoted(pid)}/attachments").json()) == 1
     assert api.dataset(pid, "v4")["proposalIds"] == [name]
+
+
+def test_files_and_pictures_get_the_groups_that_their_dataset_gets(
+    ingestor: Ingestor, client: SciCat, group: str
+) -> None:
+    began = message("began", proposalId="")
+    pid = f"contract/{began['uuid']}"
+    ingestor.ingest(began)
+    client.add_files(pid, [{"path": "a.h5", "size": 1, "time": "2026-11-22T10:00:00.000Z"}])
+    for number in range(12):
+        ingestor.ingest(said(began, number + 2, image={"caption": f"{number}", "uri": PNG}))
+
+    def groups() -> set[tuple[str, ...]]:
+        documents = [client.dataset(pid) or {}, *client.blocks(pid), *client.attachments(pid)]
+        assert len(documents) == 14
+        return {(each["ownerGroup"], *each["accessGroups"]) for each in documents}
+
+    assert groups() == {("cosaxs-staff", "cosaxs")}
+    ingestor.ingest(message("ended", began["uuid"], files=[], proposalId=uuid.uuid4().hex))
+    assert groups() == {(group, "cosaxs")}
 
 
 def test_a_dataset_that_is_recorded_again(ingestor: Ingestor, client: SciCat, api: Api) -> None:

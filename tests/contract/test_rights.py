@@ -6,7 +6,7 @@ import pytest
 
 from ingest.scicat import NotAllowed, SciCat
 from ingest.scicat.client import UNKNOWN_USER
-from tests.contract.api import Api, quoted
+from tests.contract.api import PNG, Api, quoted
 from tests.servers.catalogue import Catalogue
 
 
@@ -49,6 +49,50 @@ def test_a_member_creates_in_the_group_but_chooses_no_pid(
         pytest.skip("the account SCIZOO_SCICAT_USER is in one of CREATE_DATASET_WITH_PID_GROUPS")
     assert with_pid == 403
     assert other.post("/api/v3/datasets", new_dataset(pid=...)).status_code == 403
+
+
+def test_files_and_pictures_keep_their_groups_and_can_be_given_others(
+    api: Api, user: Api, client: SciCat, new_dataset, group: str
+) -> None:
+    """By their own groups the lists of all of them show them, whatever those of the dataset are."""
+    sent = new_dataset()
+    pid = api.create(sent)["pid"]
+    client.add_files(pid, [{"path": "a.h5", "size": 10, "time": "2026-11-22T10:00:00.000Z"}])
+    client.attach(pid, group, "plot", PNG)
+
+    def seen(by: Api) -> tuple[int, int]:
+        picture = {"relationships.targetId": pid, "relationships.targetType": "dataset"}
+        blocks = by.get("/api/v3/origdatablocks", filter={"where": {"datasetId": pid}})
+        pictures = by.get("/api/v4/attachments", filter={"where": picture})
+        return len(blocks.json()), len(pictures.json())
+
+    assert seen(user) == (1, 1)
+    groups = {"ownerGroup": "scizoo-nobody", "accessGroups": []}
+    (block,), (picture,) = client.blocks(pid), client.attachments(pid)
+    client.share_block(block["_id"], groups)
+    client.share_attachment(picture["id"], groups)
+    assert api.patch(pid, groups).status_code == 200
+    assert seen(user) == (0, 0)
+    assert user.get(f"/api/v3/datasets/{quoted(pid)}/attachments").status_code == 403
+    assert seen(api) == (1, 1)
+    got = api.dataset(pid)
+    assert (got["size"], got["numberOfFiles"]) == (10, 1)
+    (picture,) = client.attachments(pid)
+    assert (picture["caption"], picture["thumbnail"]) == ("plot", PNG)
+
+
+def test_only_the_group_changes_the_groups_of_files_and_pictures(
+    api: Api, other: Api, anonymous: Api, client: SciCat, new_dataset, group: str
+) -> None:
+    pid = api.create(new_dataset())["pid"]
+    client.add_files(pid, [{"path": "a.h5", "size": 10, "time": "2026-11-22T10:00:00.000Z"}])
+    client.attach(pid, group, "plot", PNG)
+    (block,), (picture,) = client.blocks(pid), client.attachments(pid)
+    for nobody in (other, anonymous):
+        for path in (f"/api/v3/origdatablocks/{block['_id']}", f"/api/v4/attachments/{picture['id']}"):
+            assert nobody.call("PATCH", path, {"ownerGroup": group}).status_code in (401, 403)
+    assert api.call("PATCH", "/api/v4/attachments/nothing", {"ownerGroup": group}).status_code == 404
+    assert api.call("PATCH", f"/api/v4/attachments/{picture['id']}", {"nonsense": 1}).status_code == 400
 
 
 def test_only_the_group_adds_files(api: Api, other: Api, new_dataset) -> None:

@@ -249,7 +249,8 @@ class FakeServer:
 
     def add_block(self, body: Json) -> Json:
         self._numbers += 1
-        self.blocks.append({**body, "_id": f"block-{self._numbers}", "createdAt": self.now()})
+        own = {"_id": f"block-{self._numbers}", "createdAt": self.now()}
+        self.blocks.append({**body, **self._groups(body["datasetId"]), **own})
         own = [block for block in self.blocks if block["datasetId"] == body["datasetId"]]
         totals = {
             "size": sum(block["size"] for block in own),
@@ -284,12 +285,26 @@ class FakeServer:
         if version == "v3":
             return 200, found[::-1][:10]
         skip = wanted["limits"]["skip"]
-        return 200, found[skip : skip + wanted["limits"]["limit"]]
+        return 200, list(map(_picture_of_v4, found[skip : skip + wanted["limits"]["limit"]]))
 
     def _post_attachments(self, version: str, parts: Any, body: Json, headers: Any, living: bool) -> tuple[int, Any]:
         self._fields(models.CreateAttachment, "v4", body)
-        self.pictures.append({**body, "datasetId": parts[1]})
+        self._numbers += 1
+        own = {"datasetId": parts[1], "id": f"picture-{self._numbers}"}
+        self.pictures.append({"accessGroups": [], **body, **own, "ownerGroup": self.sets[parts[1]]["ownerGroup"]})
         return 201, self.pictures[-1]
+
+    def _patch_attachments(self, version: str, parts: Any, body: Json, headers: Any, living: bool) -> tuple[int, Any]:
+        fields = self._fields(models.PatchAttachmentV4, "v4", body)
+        found = [each for each in self.pictures if each["id"] == parts[1]]
+        if version == "v3" or not found:
+            raise Refuse(404, "not found")
+        found[0].update(fields)
+        return 200, _picture_of_v4(found[0])
+
+    def _groups(self, pid: str) -> Json:
+        """What is made of a dataset gets its groups, and keeps them when those of the dataset change."""
+        return {name: self.sets[pid].get(name) for name in ("ownerGroup", "accessGroups")}
 
     # ---------------------------------------------------------------- the rest
 
@@ -307,6 +322,10 @@ class FakeServer:
             raise Refuse(500 if parts[0] == "samples" else 409, "there")
         there[key] = body
         return 201, body
+
+
+def _picture_of_v4(picture: Json) -> Json:
+    return {**{name: value for name, value in picture.items() if name != "id"}, "aid": picture["id"]}
 
 
 def once(kind: str, what: str, method: str = "") -> Fault:

@@ -151,9 +151,9 @@ def attachment_routes() -> APIRouter:
         fields = validated(models.CreateAttachment, sent)
         with held.store.write() as connection:
             dataset = _owned(connection, who, pid)
-            # An id that was sent is ignored, as on the real server.
-            own = {"id": str(uuid.uuid4()), "datasetId": pid}
-            attachment = stamped({**_inherited(dataset), **fields, **own}, who)
+            # As on the real server: id and owner that were sent are ignored, other groups are not the dataset's.
+            own = {"id": str(uuid.uuid4()), "datasetId": pid, "ownerGroup": dataset["ownerGroup"]}
+            attachment = stamped({**_inherited(dataset), "accessGroups": [], **fields, **own}, who)
             ATTACHMENTS.insert(connection, attachment)
         return JSONResponse(attachment, 201)
 
@@ -185,8 +185,8 @@ _TARGET, _TARGET_TYPE = "relationships.targetId", "relationships.targetType"
 """As v4 keeps what an attachment belongs to. Here all of them belong to datasets."""
 
 
-def attachment_list_routes() -> APIRouter:
-    """The list of all attachments, which only v4 has, and which is the only one that goes beyond the ten newest."""
+def attachment_routes_v4() -> APIRouter:
+    """What only v4 has: changes, and the list of all attachments, the only one that goes beyond the ten newest."""
     router = APIRouter(prefix="/api/v4/attachments")
 
     @router.get("")
@@ -202,6 +202,20 @@ def attachment_list_routes() -> APIRouter:
         allowed = [visible(who, ATTACHMENTS.table), query.condition, *([] if of_datasets else [FALSE_CONDITION])]
         found = ATTACHMENTS.find(held.store, replace(query, condition=all_of(allowed)))
         return JSONResponse([attachment_of_v4(attachment) for attachment in found])
+
+    @router.patch("/{key}")
+    def change(held: Held, who: Who, key: Key, sent: Body) -> JSONResponse:
+        if who is None or not who.admin:
+            raise refuse(403, "Forbidden resource")
+        fields = validated(models.PatchAttachmentV4, sent)
+        with held.store.write() as connection:
+            attachment = ATTACHMENTS.get(connection, key)
+            if attachment is None:
+                raise refuse(404, f"Attachment: {key} not found")
+            given = {name: value for name, value in fields.items() if value is not None}
+            changed = stamped({**attachment, **given}, who)
+            ATTACHMENTS.replace(connection, changed)
+        return JSONResponse(attachment_of_v4(changed))
 
     return router
 

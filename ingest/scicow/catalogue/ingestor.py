@@ -10,6 +10,7 @@ from ingest.scicow import mapping
 from ingest.scicow.catalogue.checksums import Checksums
 from ingest.scicow.catalogue.datablocks import DatasetFiles
 from ingest.scicow.catalogue.dataset_writer import DatasetWriter
+from ingest.scicow.catalogue.group_change import share
 from ingest.scicow.errors import DatasetMissing, MessageRefused
 from ingest.scicow.mapping import Mapping
 from ingest.scicow.mapping.ownership import Validation, check_same_beamline
@@ -100,10 +101,14 @@ class Ingestor:
             return "is complete already", found, False
         if not mapping.ends(message, found):
             return "is complete already", found, False
+        whose, version = self._validation(message), self._api()
+        new = self._mapping.changes(message, found, whose, version)
+        if new.keys() & {"ownerGroup", "accessGroups"}:
+            share(self._client, pid, {name: (found | new).get(name) or [] for name in ("ownerGroup", "accessGroups")})
+            found = self._there(pid, message) or found  # SciCat has counted its files again
         # The status is written before any file. So as long as it says that the dataset is running, no try
         # has got to the files, however often the message came.
         none_there = not mapping.is_over(found)
-        whose, version = self._validation(message), self._api()
         self._writer().settle(pid, found, lambda now: self._mapping.changes(message, now, whose, version))
         return str(message["status"]), found, none_there
 
@@ -115,7 +120,8 @@ class Ingestor:
         said = message["annotation"]
         if "image" in said:
             image = said["image"]
-            done = self._client.attach_once(pid, str(found["ownerGroup"]), image["caption"], image["uri"])
+            owner, others = str(found["ownerGroup"]), found.get("accessGroups") or []
+            done = self._client.attach_once(pid, owner, image["caption"], image["uri"], others)
         if said.keys() - {"image"}:
             # Last, as by its mark a repeat knows that all is done.
             done |= self._writer().settle(pid, found, partial(self._mapping.annotation, message, found))

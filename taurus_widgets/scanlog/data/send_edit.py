@@ -38,7 +38,8 @@ def send(scicat: SciCat, edit: Edit) -> EditSent | EditConflict:
     """
     if edit.field == PICTURE:
         found = _read(scicat, edit)
-        scicat.attach_once(edit.pid, str(found.get("ownerGroup", "")), edit.caption, edit.value)
+        owner, others = str(found.get("ownerGroup", "")), found.get("accessGroups") or []
+        scicat.attach_once(edit.pid, owner, edit.caption, edit.value, others)
         return EditSent(found)
     refused: SciCatError | None = None
     for attempt in range(MAX_EDIT_TRIES + 1):

@@ -245,6 +245,61 @@ def test_a_proposal_that_was_not_known_in_the_beginning(scicat, ingest):
     assert (found["ownerGroup"], found["proposalId"], found["sampleId"]) == ("20250001-group", "20250001", "S-1")
 
 
+def with_other_groups(scicat):
+    """A dataset with two files and twelve pictures whose proposal becomes known only in its end, and that end."""
+    began = message("began", proposalId="")
+    ingest = make(scicat).ingest
+    ingest(began)
+    for number in range(12):
+        ingest(annotation(began, number + 2, image={"caption": f"{number}", "uri": PNG}))
+    for path in ("a.h5", "b.h5"):
+        body = {"datasetId": pid(began), "size": 1, "dataFileList": [{"path": path, "size": 1, "time": "2026-11-22"}]}
+        scicat.add_block(body)
+    return message("ended", began["uuid"])
+
+
+def groups(documents):
+    return {(each["ownerGroup"], *each["accessGroups"]) for each in documents}
+
+
+def test_files_and_pictures_get_the_groups_that_the_dataset_gets():
+    scicat = FakeServer()
+    ended = with_other_groups(scicat)
+    assert groups([*scicat.blocks, *scicat.pictures]) == {("cosaxs-staff", "cosaxs")}
+    make(scicat).ingest(ended)
+    assert groups([scicat.shown(pid(ended)), *scicat.blocks, *scicat.pictures]) == {("20250001-group", "cosaxs")}
+    assert totals(scicat, ended) == (12, 3)
+
+
+def test_a_dataset_has_its_new_groups_only_if_all_that_belongs_to_it_has():
+    """Whoever is killed in between finds in the dataset that it is not done."""
+    number, killed = 0, True
+    while killed:
+        number += 1
+        scicat = FakeServer()
+        ended = with_other_groups(scicat)
+        scicat.fault = at(number, "kill after")
+        try:
+            make(scicat).ingest(ended)
+            killed = False
+        except Killed:
+            rest = [*scicat.blocks[:2], *scicat.pictures]
+            assert groups([scicat.shown(pid(ended))]) == {("cosaxs-staff", "cosaxs")} or len(groups(rest)) == 1
+        scicat.fault = lambda *_: ""
+        make(scicat).ingest(ended)
+        assert groups([scicat.shown(pid(ended)), *scicat.blocks, *scicat.pictures]) == {("20250001-group", "cosaxs")}
+    assert number > 15
+
+
+def test_groups_that_scicat_refuses_to_change_are_reported_and_hold_nothing_up(caplog):
+    scicat = FakeServer(v4=False)  # only version 4 can change those of a picture
+    ended = with_other_groups(scicat)
+    make(scicat).ingest(ended)
+    assert status(scicat, ended) == "completed"
+    assert groups(scicat.blocks) == {("20250001-group", "cosaxs")}
+    assert caplog.text.count("keeps the groups that it had before") == len(scicat.pictures[-10:])
+
+
 @pytest.mark.parametrize("when", ["500", "500 after", "lost", "lost after", "kill", "kill after", "expire"])
 @pytest.mark.parametrize("number", range(1, 7))
 def test_each_call_may_fail_and_the_message_come_again(scicat, ingest, number, when):
