@@ -23,6 +23,12 @@ SCAN_GROUP = "scan"
 MAX_GROUP_DEPTH = 20
 """Groups inside each other. What is deeper becomes JSON text: MongoDB ends at 100."""
 
+MAX_FLAT_KEY = 1000
+"""Characters of a key of the flat layout, whose names may be as long as a message, once for each value."""
+
+MAX_NAME_IN_PATH = 200
+"""Characters of each name in a path, which notes and patterns have: for the same reason."""
+
 MAX_EXACT_INTEGER = 2**53
 """JavaScript, and so SciCat, has no larger whole numbers: it rounds them."""
 
@@ -42,7 +48,7 @@ class Metadata:
     def added(self, given: Mapping[str, Any], found: Json) -> Json:
         """`found` with these added."""
         if self._page.flat:
-            self._flatten(given, "", "", found, 0)
+            self._flatten(given, "", "", found, {}, 0)
         else:
             self._fill(found, given, "", 0)
         return found
@@ -59,11 +65,12 @@ class Metadata:
     # ---------------------------------------------------------------- groups
 
     def _fill(self, group: Json, members: Mapping[str, Any], above: str, depth: int) -> Json:
+        numbers: dict[str, int] = {}
         for name, member in members.items():
-            path = above + name
+            path = above + name[:MAX_NAME_IN_PATH]
             if self._left_out(path):
                 continue
-            key = self._named(name, group, path)
+            key = self._named(name, group, numbers, path)
             if is_leaf(member):
                 group[key] = self._leaf(member, path)
             elif depth >= MAX_GROUP_DEPTH:
@@ -72,15 +79,19 @@ class Metadata:
                 group[key] = self._fill({}, member, f"{path}/", depth + 1)
         return group
 
-    def _flatten(self, members: Mapping[str, Any], above: str, joined: str, found: Json, depth: int) -> None:
+    def _flatten(
+        self, members: Mapping[str, Any], above: str, joined: str, found: Json, numbers: dict[str, int], depth: int
+    ) -> None:
         for name, member in members.items():
-            path, whole = above + name, joined + name
+            path, whole = above + name[:MAX_NAME_IN_PATH], (joined + name)[-MAX_FLAT_KEY:]
             if self._left_out(path):
                 continue
             if not is_leaf(member) and depth < MAX_GROUP_DEPTH:
-                self._flatten(member, f"{path}/", whole + self._page.separator, found, depth + 1)
+                self._flatten(member, f"{path}/", whole + self._page.separator, found, numbers, depth + 1)
             else:
-                key = self._named(whole, found, path)
+                key = self._named(whole, found, numbers, path)
+                if len(whole) == MAX_FLAT_KEY:
+                    self.notes.append(f"{path}: its name is cut to its last {MAX_FLAT_KEY} characters")
                 found[key] = self._leaf(member, path) if is_leaf(member) else self._too_deep(member, path)
 
     def _left_out(self, path: str) -> bool:
@@ -90,8 +101,8 @@ class Metadata:
         self.notes.append(f"{path}: more than {MAX_GROUP_DEPTH} levels of groups, written as JSON text")
         return {"value": json.dumps(group, ensure_ascii=False), "unit": ""}
 
-    def _named(self, name: str, taken: Collection[str], path: str) -> str:
-        key = _free(_key(name, RESERVED_FOR_ENTRIES), taken)
+    def _named(self, name: str, taken: Collection[str], numbers: dict[str, int], path: str) -> str:
+        key = _free(_key(name, RESERVED_FOR_ENTRIES), taken, numbers)
         if key != name:
             self.notes.append(f"{path}: is named {key!r} in SciCat")
         return key
@@ -101,11 +112,12 @@ class Metadata:
     def _leaf(self, value: Mapping[str, Any], path: str) -> Json:
         unit = self._unit(value["unit"], path)
         found = {"value": self._flat(value["value"], path), "unit": unit}
+        numbers: dict[str, int] = {}
         if value["value"] is None:
             self.notes.append(f"{path}: has no value ({value.get('error') or 'null'})")
         if unit != value["unit"]:
             found["original_unit"] = value["unit"]
-        self._keep_digits(found, "exact", value["value"], path)
+        self._keep_digits(found, "exact", numbers, value["value"], path)
         for name, inner in value.items():
             if name in ("value", "unit") or inner is None or name in self._page.leave_out_of_values:
                 continue
@@ -113,17 +125,17 @@ class Metadata:
             # value: beside `value` and `unit` there must be none.
             key = _key(name)
             key = f"_{key}" if key[0] in "uUvV" else key
-            free = _free(key, found)
+            free = _free(key, found, numbers)
             if free != name:
                 self.notes.append(f"{path}: its {name!r} is named {free!r} in SciCat")
             found[free] = self._flat(inner, path)
-            self._keep_digits(found, f"{free}_exact", inner, path)
+            self._keep_digits(found, f"{free}_exact", numbers, inner, path)
         return found
 
-    def _keep_digits(self, found: Json, name: str, value: Any, path: str) -> None:
+    def _keep_digits(self, found: Json, name: str, numbers: dict[str, int], value: Any, path: str) -> None:
         """The text of numbers that SciCat rounds, beside them: of one its digits, of a list JSON."""
         if _is_rounded(value):
-            found[_free(name, found)] = json.dumps(value)
+            found[_free(name, found, numbers)] = json.dumps(value)
             self.notes.append(f"{path}: is rounded by SciCat, its digits are in {name!r}")
 
     def _unit(self, given: str, path: str) -> str:
@@ -160,12 +172,16 @@ def _key(name: str, reserved: Collection[str] = RESERVED) -> str:
     return f"_{name}" if name in reserved or name.startswith("$") else name
 
 
-def _free(name: str, taken: Collection[str]) -> str:
-    """The name, with a number appended if it is used already: no value is dropped."""
-    number, free = 2, name
+def _free(name: str, taken: Collection[str], numbers: dict[str, int]) -> str:
+    """The name, with a number appended if it is used already: no value is dropped.
+
+    `numbers` has the last one of each name, so that thousands of equal names are no more work than as many others.
+    """
+    free, number = name, numbers.get(name, 1)
     while free in taken:
-        free = f"{name}_{number}"
         number += 1
+        free = f"{name}_{number}"
+    numbers[name] = number
     return free
 
 

@@ -78,7 +78,7 @@ class Workers:
     def _work_on(self, message: ReceivedMessage, began: float) -> None:
         try:
             content = decode(message.kafka.value() or b"")
-            add_to_context(beamline=content["beamline"], proposal=content["proposalId"])
+            add_to_context(beamline=content["beamline"], proposal=content["proposalId"][:100])
             check_topic(content, message.partition.topic, self._settings)
             self._ingestor.ingest(content, message.is_resent)
         except Exception as error:  # noqa: BLE001 - the policy knows what follows from each

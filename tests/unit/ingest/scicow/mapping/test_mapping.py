@@ -1,6 +1,7 @@
 """What a message is in SciCat."""
 
 import json
+import tracemalloc
 from dataclasses import replace
 
 import pytest
@@ -9,8 +10,9 @@ from hypothesis import strategies as st
 
 from ingest.scicow import mapping
 from ingest.scicow.mapping import Mapping
+from ingest.scicow.mapping.definition import load_page
 from ingest.scicow.mapping.merge_patch import difference, merged, missing, undone, united
-from ingest.scicow.mapping.metadata import MAX_GROUP_DEPTH
+from ingest.scicow.mapping.metadata import MAX_GROUP_DEPTH, Metadata, _free
 from ingest.scicow.mapping.ownership import by_settings
 from ingest.scicow.settings import load
 from scifish.message import check
@@ -224,6 +226,56 @@ def test_names_that_would_be_lost_are_changed(written, key):
     found = metadata(**{written: value(1)}, group={written: value(2)})
     assert found[key]["value"] == 1
     assert found["group"][key]["value"] == 2
+
+
+class Counted(dict):
+    """Counts how often it is asked for a key."""
+
+    asked = 0
+
+    def __contains__(self, key):
+        self.asked += 1
+        return super().__contains__(key)
+
+
+@pytest.mark.parametrize("layout", ["nested", "flat"])
+def test_thousands_of_names_that_become_one_key_cost_no_more_than_others(tmp_path, layout):
+    page = tmp_path / "page.yaml"
+    page.write_text(f"metadata: {{layout: {layout}}}")
+    bits = [f"{number:013b}".replace("0", "%20").replace("1", "_20") for number in range(6000)]
+    found = Metadata(load_page(str(page))).added({name: value(name) for name in bits}, Counted())
+    assert {leaf["value"] for leaf in found.values()} == set(bits)
+    assert found.keys() == set(numbered("_20" * 13, 6000))
+    assert found.asked < 5 * 6000
+
+
+@pytest.mark.parametrize("layout", ["nested", "flat"])
+def test_a_long_name_of_a_group_is_not_in_memory_once_for_each_of_its_values(tmp_path, layout):
+    page = tmp_path / "page.yaml"
+    page.write_text(f"metadata: {{layout: {layout}, leave_out: [nothing]}}")
+    leaves = {f"{number}": value(None, "furlong", error="no answer") for number in range(2000)}
+    given = {"x" * 300_000: leaves}
+    metadata = Metadata(load_page(str(page)))
+    tracemalloc.start()
+    found = metadata.added(given, {})
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert most < 20_000_000
+    kept = found if layout == "flat" else found["x" * 300_000]
+    assert len(kept) == 2000
+    assert len(metadata.notes) >= 4000
+
+
+def test_thousands_of_keys_of_a_value_that_become_one_cost_no_more_than_others():
+    taken, numbers = Counted(), {}
+    for number in range(6000):
+        taken[_free("same", taken, numbers)] = number
+    assert taken.keys() == set(numbered("same", 6000))
+    assert taken.asked < 5 * 6000
+
+
+def numbered(name, count):
+    return [name, *(f"{name}_{number}" for number in range(2, count + 1))]
 
 
 def test_names_that_clash_get_a_number():
