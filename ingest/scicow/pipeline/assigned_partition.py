@@ -62,8 +62,8 @@ class AssignedPartition:
             if 0 <= gap_from < offset:
                 self._gaps[gap_from] = offset
 
-    def received(self, offset: int, timestamp: float, size: int) -> None:
-        """A message was read. `timestamp` is its time in Kafka in seconds since 1970, `size` in bytes.
+    def received(self, offset: int, sent: float, size: int) -> None:
+        """A message was read. `sent` is when Kafka got it, as `time.monotonic`, and `size` is in bytes.
 
         An offset may be received a second time, with another message: after the election of a replica that lacks
         messages, or if the topic was created again. Then the offset is done when each of them is.
@@ -76,7 +76,7 @@ class AssignedPartition:
             if 0 <= self._next_offset < offset:
                 self._gaps[self._next_offset] = offset
             self._unread_since = None
-            self._unfinished.setdefault(offset, []).append((timestamp, size))
+            self._unfinished.setdefault(offset, []).append((sent, size))
             self._unfinished_number += 1
             self._unfinished_bytes += size
             self._next_offset = offset + 1
@@ -168,16 +168,15 @@ class AssignedPartition:
         return time.monotonic() - since if since is not None and self.started and self.paused is False else 0.0
 
     @property
-    def oldest_timestamp(self) -> float | None:
-        """The time of the first message that is not done, in seconds since 1970; None if there is none.
+    def oldest(self) -> float | None:
+        """When Kafka got the first message that is not done, as `time.monotonic`; None if there is none.
 
-        It is that in Kafka; of a message that Kafka has and does not deliver, the time since when that is known.
+        Of a message that Kafka has and does not deliver, since when that is known.
         """
         with self._lock:
             if self._unfinished:
                 return self._unfinished[min(self._unfinished)][0][0]
-            since = self._unread_since
-        return None if since is None else time.time() - (time.monotonic() - since)
+            return self._unread_since
 
     def is_full(self, messages: int, size: int) -> bool:
         """Whether at least this number of messages, or of bytes, is not done."""

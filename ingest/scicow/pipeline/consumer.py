@@ -166,16 +166,13 @@ class SciCowConsumer:
 
         It does not ask Kafka, but uses its last answer.
         """
-        now = time.time()
+        now = time.monotonic()
         with self._progress.locked():
             lag = {
-                key: (partition.unfinished + partition.unread, partition.oldest_timestamp)
+                key: (partition.unfinished + partition.unread, partition.oldest)
                 for key, partition in self._partitions.items()
             }
-        return {
-            key: (messages, max(now - oldest, 0.0) if oldest is not None else 0.0)
-            for key, (messages, oldest) in lag.items()
-        }
+        return {key: (messages, now - oldest if oldest is not None else 0.0) for key, (messages, oldest) in lag.items()}
 
     # ---------------------------------------------------------------- reading
 
@@ -200,11 +197,11 @@ class SciCowConsumer:
             return  # it was fetched before it was paused, and is read again from where reading begins
         message = ReceivedMessage.of(kafka_message, partition)
         with self._progress.locked():
-            partition.received(message.offset, message.timestamp, message.size)
+            partition.received(message.offset, message.sent, message.size)
             self._progress.count(topic, "read")
             self._progress.count(topic, "waiting")
         if message.seq and not message.is_resent:
-            self._sequence_gaps.received(topic, message.run, message.seq, message.timestamp)
+            self._sequence_gaps.received(topic, message.run, message.seq, message.sent)
         self._queues.put(message)
         if partition.is_full(self._settings.max_waiting, self._max_partition_bytes):
             self._set_paused(partition, True)
@@ -352,7 +349,7 @@ class SciCowConsumer:
         for topic in {topic for topic, _ in self._partitions}:
             assigned = sum(name == topic for name, _ in self._partitions)
             if topic in topics and assigned == len(topics[topic].partitions):
-                self._sequence_gaps.watch(topic, time.time())
+                self._sequence_gaps.watch(topic, time.monotonic())
             else:
                 self._sequence_gaps.forget(topic)
 

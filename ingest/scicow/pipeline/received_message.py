@@ -47,6 +47,8 @@ class ReceivedMessage:
     """The uuid of its dataset; where that cannot be read, a text that only this message has."""
     creates: bool
     """Whether it can create its dataset."""
+    sent: float
+    """When Kafka got it, as `time.monotonic`: what the machine's clock does afterwards changes nothing."""
     run: str
     seq: int
     """Run and number of its `origin` and `seq`; "" and 0 where they cannot be read."""
@@ -68,6 +70,7 @@ class ReceivedMessage:
             offset,
             dataset=uuid if isinstance(uuid, str) and uuid else f"{partition}@{offset}",
             creates=fields.get("type") in ("began", "snapshot", "ended") and first_part,
+            sent=time.monotonic() - _age(kafka),
             run=run,
             seq=seq if run and isinstance(seq, int) else 0,
         )
@@ -81,14 +84,14 @@ class ReceivedMessage:
         return len(self.kafka.value() or b"") + OVERHEAD_BYTES
 
     @property
-    def timestamp(self) -> float:
-        """Its time in Kafka, in seconds since 1970; now, if Kafka keeps none."""
-        _, milliseconds = self.kafka.timestamp()
-        return milliseconds / 1000 if milliseconds > 0 else time.time()
-
-    @property
     def is_resent(self) -> bool:
         return any(name == RESENT_HEADER for name, _ in headers_of(self.kafka))
+
+
+def _age(kafka: KafkaMessage) -> float:
+    """Seconds since Kafka got it; 0 if Kafka keeps no times, or by a clock that is ahead of ours."""
+    _, milliseconds = kafka.timestamp()
+    return max(time.time() - milliseconds / 1000, 0.0) if milliseconds > 0 else 0.0
 
 
 def _fields(value: bytes | None) -> dict[str, Any]:

@@ -30,7 +30,7 @@ class SequenceGaps:
         self._missing: dict[TopicRun, dict[int, float]] = {}
 
     def watch(self, topic: str, since: float) -> None:
-        """All partitions of it are read, since this time (in seconds since 1970)."""
+        """All partitions of it are read, since this time (of the clock)."""
         self._since.setdefault(topic, since)
 
     def forget(self, topic: str) -> None:
@@ -39,9 +39,9 @@ class SequenceGaps:
         for run in [run for run in self._highest if run[0] == topic]:
             del self._highest[run], self._missing[run]
 
-    def received(self, topic: str, run: str, seq: int, timestamp: float) -> None:
-        """A message was read. `timestamp` is its time in Kafka, in seconds since 1970."""
-        if timestamp < self._since.get(topic, float("inf")):
+    def received(self, topic: str, run: str, seq: int, sent: float) -> None:
+        """A message was read. `sent` is when Kafka got it (of the clock)."""
+        if sent < self._since.get(topic, float("inf")):
             return
         key = (topic, run)
         missing = self._missing.setdefault(key, {})

@@ -623,6 +623,40 @@ def test_the_lag_is_what_is_not_done_and_how_old_that_is(cow):
     assert seen[-1][TOPIC, 1] == (0, 0.0)
 
 
+@pytest.mark.parametrize("hours", [-24, 24])
+def test_a_clock_that_is_set_while_messages_wait_makes_none_of_them_older_or_newer(cow, monkeypatch, hours):
+    given, real, seen = message(), time.time, []
+    cow.ingestor.failures[given["uuid"]] = [NotYet("x")] * 100_000
+
+    def set_clock():
+        monkeypatch.setattr(time, "time", lambda: real() + 3600 * hours)
+        return True
+
+    def look():
+        seen.append(cow.lag_by_partition()[TOPIC, 0])
+        return True
+
+    run(cow, at(5, given, sent=real() - 100), set_clock, look, stop)
+    assert 100 <= seen[0][1] < 100 + PATIENCE
+
+
+@pytest.mark.parametrize("hours", [-24, 24])
+def test_what_is_missing_is_noticed_though_the_clock_was_wrong_when_the_topic_came(
+    cow, caplog, patient, monkeypatch, hours
+):
+    real = time.time
+    monkeypatch.setattr(time, "time", lambda: real() + 3600 * hours)
+
+    def set_right():
+        monkeypatch.setattr(time, "time", real)
+        return True
+
+    sent = {1: real() - LONG, 9: real() - LONG, 11: real() + LONG, 13: real() + LONG}
+    given = [at(offset, message(seq=seq), sent=moment) for offset, (seq, moment) in enumerate(sent.items())]
+    run(cow, watched(cow), set_right, *given, lambda: counts(cow).missing)
+    assert "run 'run-1': 1 messages are missing, seq [12]" in caplog.text
+
+
 def test_the_lag_and_the_counts_that_are_shown_are_of_one_moment(cow):
     """Each look, while the workers are at it and the loop is not, finds each message either done or not."""
     state, seen = ReplicaStatus(cow, cow.progress, lambda: None), []
