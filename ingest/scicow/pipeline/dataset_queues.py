@@ -32,6 +32,39 @@ class DatasetQueue:
         return creator or self.messages[0]
 
 
+class _Turns:
+    """What is next where nothing has failed.
+
+    The topics take turns, so that a beamline with a backlog holds no other up. Within a topic it is what was received
+    first, as an offset can be committed when all before it are done.
+    """
+
+    def __init__(self) -> None:
+        self._serial = itertools.count()
+        self._by_topic: dict[str, list[tuple[int, int, DatasetQueue]]] = {}
+        self._topics: deque[str] = deque()
+
+    def push(self, first: ReceivedMessage, queue: DatasetQueue) -> None:
+        """`first` is the first message of the queue."""
+        topic = first.partition.topic
+        if topic not in self._by_topic:
+            self._by_topic[topic] = []
+            self._topics.append(topic)
+        heapq.heappush(self._by_topic[topic], (first.serial, next(self._serial), queue))
+
+    def pop(self) -> DatasetQueue | None:
+        if not self._topics:
+            return None
+        topic = self._topics.popleft()
+        row = self._by_topic[topic]
+        _, _, queue = heapq.heappop(row)
+        if row:
+            self._topics.append(topic)
+        else:
+            del self._by_topic[topic]
+        return queue
+
+
 class DatasetQueues:
     """All queues. Threads share it: one puts, many take. While `backoff` holds, one message at a time is handed out."""
 
@@ -40,8 +73,7 @@ class DatasetQueues:
         self._clock = clock
         self._changed = threading.Condition()
         self._queues: dict[str, DatasetQueue] = {}
-        self._new: list[tuple[int, int, DatasetQueue]] = []
-        """First the one whose message was received first, as an offset can be committed when all before it are done."""
+        self._new = _Turns()
         self._due: deque[DatasetQueue] = deque()
         self._waiting: list[tuple[float, int, DatasetQueue]] = []
         self._serial = itertools.count()
@@ -158,7 +190,7 @@ class DatasetQueues:
         queue = self._queues.get(message.dataset)
         if queue is None:
             queue = self._queues[message.dataset] = DatasetQueue()
-            self._push_new(message, queue)
+            self._new.push(message, queue)
         elif queue.dataset_missing and message.creates and queue.retry_at is not None:
             queue.retry_at = None
             self._due.append(queue)
@@ -190,13 +222,10 @@ class DatasetQueues:
         return None
 
     def _pop_new(self) -> DatasetQueue | None:
-        return heapq.heappop(self._new)[2] if self._new else None
+        return self._new.pop()
 
     def _pop_due(self) -> DatasetQueue | None:
         return self._due.popleft() if self._due else None
-
-    def _push_new(self, first: ReceivedMessage, queue: DatasetQueue) -> None:
-        heapq.heappush(self._new, (first.serial, next(self._serial), queue))
 
     def _returned(self, message: ReceivedMessage) -> DatasetQueue:
         queue = self._queues[message.dataset]
@@ -206,7 +235,7 @@ class DatasetQueues:
 
     def _proceed(self, dataset: str, queue: DatasetQueue) -> None:
         if queue.messages:
-            self._push_new(queue.messages[0], queue)
+            self._new.push(queue.messages[0], queue)
         else:
             del self._queues[dataset]
         self._changed.notify_all()
