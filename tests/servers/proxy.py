@@ -34,6 +34,8 @@ class Proxy:
         self.fault = fault
         self.content = b""
         """What is answered with the status of a fault."""
+        self.headers: dict[str, str] = {}
+        """What is in its head besides."""
         self.calls = 0
         self.at_once: Counter[str] = Counter()
         """The most calls at once by uuid."""
@@ -80,15 +82,18 @@ class Proxy:
                 call.close_connection = True
                 return
             status = self.fault(call.command, uuid)
-            content, kind = self.content, "text/plain"
+            content, kind, more = self.content, "text/plain", self.headers
             if status is None:
                 status, content, kind = self._passed_on(call, body)
+                more = {}
         finally:
             with self._lock:
                 self._now[uuid] -= 1
         call.send_response(status)
         call.send_header("Content-Type", kind)
         call.send_header("Content-Length", str(len(content)))
+        for name, value in more.items():
+            call.send_header(name, value)
         call.end_headers()
         call.wfile.write(content)
 

@@ -10,6 +10,7 @@ from typing import Any
 import yaml
 
 from deploy.demo.processes import Process, Processes
+from tests.faults.clock import Clock
 from tests.servers.catalogue import Catalogue
 
 PASSWORD = "SCIZOO_SCICAT_PASSWORD"
@@ -64,7 +65,10 @@ def write_settings(
     return path
 
 
-def start_scicow(processes: Processes, name: str, config: Path, catalogue: Catalogue, *options: str) -> Process:
+def start_scicow(
+    processes: Processes, name: str, config: Path, catalogue: Catalogue, *options: str, clock: Clock | None = None
+) -> Process:
     """`name` is that of its log."""
     argv = [str(Path(sys.executable).with_name("scicow")), "run", "--config", str(config), *options]
-    return processes.start(name, argv, {**os.environ, PASSWORD: catalogue.ingestor.password})
+    more = clock.environment if clock else {}
+    return processes.start(name, argv, {**os.environ, **more, PASSWORD: catalogue.ingestor.password})

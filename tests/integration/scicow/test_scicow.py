@@ -23,6 +23,7 @@ from deploy.demo.processes import Process, Processes
 from ingest.scicat import SciCat
 from scifish.message import Message, encode
 from tests.builders.messages import file, message
+from tests.faults.clock import Clock
 from tests.servers.catalogue import Catalogue, start_catalogue
 from tests.servers.kafka import Kafka, free_ports, send, send_with_header
 from tests.servers.proxy import Fault, Proxy, proxy
@@ -74,10 +75,10 @@ class Beamline:
         own = {"creation_location": f"/{self.run}"}
         return write_settings(self.folder, self.kafka.bootstrap, self.catalogue, self.run, **own, **settings)
 
-    def start_scicow(self, **settings: Any) -> Process:
+    def start_scicow(self, clock: Clock | None = None, **settings: Any) -> Process:
         config = self.write_settings(**settings)
         self._starts += 1
-        self.scicow = start_scicow(self.processes, f"scicow-{self._starts}", config, self.catalogue)
+        self.scicow = start_scicow(self.processes, f"scicow-{self._starts}", config, self.catalogue, clock=clock)
         return self.scicow
 
     def send(self, *messages: Message, topic: str = "") -> None:
@@ -475,6 +476,53 @@ def test_what_a_proxy_answers_for_a_while_in_the_place_of_scicat_loses_nothing(
         assert beamline.status(each) == "completed"
     assert eventually(lambda: (beamline.dataset(ended) or {}).get("comment") == "fine")
     assert len(beamline.scicat.attachments(f"scizoo/{ended['uuid']}")) == 1
+    assert "dead-letter topic" not in scicow.text
+
+
+FAR = "Fri, 31 Dec 9999 23:59:59 GMT"
+
+
+@pytest.mark.long
+@pytest.mark.parametrize(
+    ("status", "headers"),
+    [
+        *[(429, {}), (429, {"Retry-After": "999999999"}), (429, {"Retry-After": "-1"}), (429, {"Retry-After": FAR})],
+        *[
+            (503, {"Retry-After": "1e9"}),
+            (401, {}),
+            (401, {"Retry-After": FAR}),
+            (302, {"Location": "/api/v3/datasets"}),
+        ],
+    ],
+    ids=str,
+)
+def test_whatever_it_is_refused_with_it_goes_on_soon_after_the_last_refusal(
+    beamline: Beamline, slow: Proxy, status: int, headers: dict[str, str]
+) -> None:
+    """Nothing that an answer says makes it wait for hours."""
+    scicow = beamline.start_scicow(scicat={"url": slow.url})
+    slow.headers, slow.fault = headers, lambda method, uuid: status if uuid else None
+    given = [message("snapshot") for _ in range(10)]
+    beamline.send(*given)
+    scicow.wait_for("held: ")
+    slow.fault = lambda method, uuid: None
+    assert eventually(lambda: all(beamline.status(each) == "completed" for each in given))
+    assert "dead-letter topic" not in scicow.text
+
+
+def test_a_clock_that_jumps_by_hours_stops_nothing(beamline: Beamline, slow: Proxy, tmp_path: Path) -> None:
+    clock = Clock(tmp_path / "clock")
+    scicow = beamline.start_scicow(clock, scicat={"url": slow.url})
+    for held, seconds in enumerate((86_400, -86_400, 7200, -7200), start=1):
+        began, ended = pair()
+        comes_first = message("annotation", began["uuid"], annotation={"comment": "fine"})
+        slow.fault = lambda method, uuid: 503
+        beamline.send(comes_first, began, ended)
+        assert scicow.wait_for(lambda held=held: scicow.text.count("held: ") == held) is None  # type: ignore[misc]
+        clock.jump(seconds)
+        slow.fault = lambda method, uuid: None
+        assert eventually(lambda began=began: beamline.status(began) == "completed")  # type: ignore[misc]
+        assert eventually(lambda began=began: (beamline.dataset(began) or {}).get("comment") == "fine")  # type: ignore[misc]
     assert "dead-letter topic" not in scicow.text
 
 

@@ -22,7 +22,17 @@ from tests.builders.messages import message
 from tests.integration.scicow.test_scicow import Beamline
 from tests.servers.catalogue import Account, Catalogue
 from tests.servers.kafka import Kafka
-from tests.servers.user_office import DUO_PROPOSAL, UserOffice, html, hung, user_office
+from tests.servers.user_office import (
+    DUO_PROPOSAL,
+    UserOffice,
+    dripping,
+    dripping_headers,
+    endless,
+    html,
+    hung,
+    redirect,
+    user_office,
+)
 from tests.waiting import PATIENCE, eventually
 
 pytestmark = pytest.mark.first
@@ -265,6 +275,27 @@ def test_an_office_that_is_down_at_the_start_is_waited_for_and_then_bridged(
     assert eventually(lambda: beamline.status(later) == "completed")
     assert beamline.dataset(hanging) is None
     beamline.scicow.wait_for(f"proposal {first} is known from just now")
+
+
+@pytest.mark.long
+def test_an_office_that_does_not_end_its_answers_holds_up_only_the_datasets_that_need_them(
+    beamline: WithOffice, office: UserOffice
+) -> None:
+    beamline.folder.mkdir()
+    settings = beamline.folder / "duo.yaml"
+    settings.write_text(f"url: {office.url}\ntimeout: 1\n")
+    ways = [hung, dripping, dripping_headers, endless, redirect("/proposals/1"), html(429)]
+    waiting = [beamline.message("snapshot", number) for number in range(len(ways))]
+    for each, way in zip(waiting, ways, strict=True):
+        office.does(f"/proposals/{each['proposalId']}", way)
+    beamline.start_scicow(user_office=f"duo:{settings}", proposals={"unknown": "refuse"}, workers=1)
+    meanwhile = [message("snapshot", proposalId="") for _ in range(20)]
+    beamline.send(*waiting, *meanwhile)
+    assert eventually(lambda: all(beamline.status(sent) == "completed" for sent in meanwhile))
+    assert not any(beamline.dataset(sent) for sent in waiting)
+    for each in waiting:
+        office.says(f"/proposals/{each['proposalId']}", {**DUO_PROPOSAL, "propid": int(each["proposalId"])})
+    assert eventually(lambda: all(beamline.status(sent) == "completed" for sent in waiting))
 
 
 def test_a_wrong_office_is_reported_at_the_start_with_its_line(beamline: WithOffice) -> None:

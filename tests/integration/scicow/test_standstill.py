@@ -14,7 +14,7 @@ from uuid import uuid4
 
 import pytest
 import requests
-from confluent_kafka import ConsumerGroupTopicPartitions, TopicPartition
+from confluent_kafka import ConsumerGroupState, ConsumerGroupTopicPartitions, TopicPartition
 from confluent_kafka.admin import (
     AclBinding,
     AclBindingFilter,
@@ -48,6 +48,7 @@ from tests.servers.kafka import (
     send,
 )
 from tests.servers.scicow import PASSWORD, start_scicow, write_settings
+from tests.servers.stopped import stopped
 from tests.waiting import PATIENCE, eventually
 
 CLUSTER = "kafka-cluster"
@@ -372,6 +373,78 @@ def test_an_offset_that_was_committed_in_another_topic_of_this_name_is_not_used(
     admin.alter_consumer_group_offsets(wanted)[site.group].result(PATIENCE)
     site.start()
     assert eventually(lambda: site.count() == 10)
+
+
+def seen_by_all(site: Site, given: list[Message]) -> bool:
+    """Whether all of them are done and each is there once, with its file once."""
+    account = site.catalogue.ingestor
+    scicat = SciCat(site.catalogue.url, account.username, account.password)
+    found = scicat.datasets({"creationLocation": f"/{site.run}"}, fields=["pid", "numberOfFiles"], limit=10_000)
+    done = {each["pid"]: each["numberOfFiles"] for each in found} == {f"scizoo/{each['uuid']}": 1 for each in given}
+    return done and site.of_topic().get("lag") == 0
+
+
+def delete_group(site: Site) -> None:
+    admin = AdminClient({"bootstrap.servers": site.bootstrap})
+    (answer,) = admin.delete_consumer_groups([site.group]).values()
+    answer.result(PATIENCE)
+
+
+def set_offset(site: Site, offset: int) -> None:
+    admin = AdminClient({"bootstrap.servers": site.bootstrap})
+    place = [ConsumerGroupTopicPartitions(site.group, [TopicPartition(site.topic, 0, offset)])]
+    (answer,) = admin.alter_consumer_group_offsets(place).values()
+    answer.result(PATIENCE)
+
+
+def has_no_members(site: Site) -> bool:
+    admin = AdminClient({"bootstrap.servers": site.bootstrap})
+    (answer,) = admin.describe_consumer_groups([site.group]).values()
+    return answer.result(PATIENCE).state == ConsumerGroupState.EMPTY
+
+
+def test_a_group_that_is_deleted_or_set_back_while_scicow_is_down_loses_and_doubles_nothing(site: Site) -> None:
+    make_topic(site.bootstrap, site.topic)
+    given = site.send(5)
+    process = site.start()
+    assert eventually(lambda: seen_by_all(site, given))
+    for change in (delete_group, lambda site: set_offset(site, 2)):
+        process.stop(PATIENCE)
+        assert eventually(lambda: has_no_members(site))
+        change(site)
+        given += site.send(2)
+        process = site.start()
+        assert eventually(lambda given=given: seen_by_all(site, given))
+    assert site.of_topic()["lost"] == 0
+
+
+@pytest.mark.long
+def test_an_offset_beyond_the_end_of_the_topic_is_not_believed(site: Site) -> None:
+    make_topic(site.bootstrap, site.topic)
+    given = site.send(5)
+    process = site.start()
+    assert eventually(lambda: seen_by_all(site, given))
+    process.stop(PATIENCE)
+    assert eventually(lambda: has_no_members(site))
+    set_offset(site, 1000)
+    given += site.send(2)
+    site.start()
+    assert eventually(lambda: seen_by_all(site, given))
+    assert site.of_topic()["lost"] == 1  # there may have been others, which somebody should know
+
+
+@pytest.mark.long
+def test_a_group_that_is_deleted_under_a_scicow_that_was_thought_dead_loses_and_doubles_nothing(site: Site) -> None:
+    make_topic(site.bootstrap, site.topic)
+    given = site.send(5)
+    process = site.start()
+    assert eventually(lambda: seen_by_all(site, given))
+    with stopped(process.pid):
+        assert eventually(lambda: has_no_members(site))
+        delete_group(site)
+        given += site.send(2)
+    assert eventually(lambda: seen_by_all(site, given))
+    assert site.of_topic()["lost"] == 0
 
 
 @pytest.mark.long
