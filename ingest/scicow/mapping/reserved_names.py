@@ -23,5 +23,8 @@ RESERVED = frozenset(
     }
 )
 
-RESERVED_FOR_ENTRIES = RESERVED | {"human_name"}
-"""Of values and groups. The backend takes `human_name` in a group for that of the group, and ends if it is no text."""
+RESERVED_FOR_ENTRIES = RESERVED | {"human_name", "u", "unit"}
+"""Of values and groups. The backend takes `human_name` in a group for that of the group, and ends if it is no text.
+
+A group with `u` or `unit` in it is a quantity for it: none of its values is converted to SI units.
+"""

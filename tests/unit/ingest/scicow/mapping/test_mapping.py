@@ -8,6 +8,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
+from ingest.embedded.metadata import stored
 from ingest.scicow import mapping
 from ingest.scicow.mapping import Mapping
 from ingest.scicow.mapping.definition import load_page
@@ -202,9 +203,16 @@ def test_keys_of_a_leaf_that_scicat_would_take_for_its_value_are_renamed():
 
 
 def test_groups_may_have_any_names():
-    found = metadata(group={"user": value("ab"), "version": value(3), "sub": {"value": value(1), "unit": value(2)}})
+    found = metadata(group={"user": value("ab"), "version": value(3), "sub": {"value": value(1), "units": value(2)}})
     assert set(found["group"]) == {"user", "version", "sub"}
     assert found["group"]["sub"]["value"]["value"] == 1
+
+
+@pytest.mark.parametrize("name", ["u", "unit"])
+def test_no_name_in_a_group_keeps_the_others_from_being_converted(name):
+    found = stored(metadata(group={name: value(1), "gap": value(2, "mm")}))
+    assert found["group"][f"_{name}"]["value"] == 1
+    assert found["group"]["gap"]["valueSI"] == 0.002
 
 
 def test_an_object_as_a_value_becomes_json_text():
