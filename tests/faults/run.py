@@ -18,12 +18,13 @@ from scifish.spool.inspection import summarise
 from tests.faults.catalogue import judge_catalogue, whole_catalogue
 from tests.faults.chaos import GAP, Chaos
 from tests.faults.events import EventLog
+from tests.faults.ingestion import EARLY
 from tests.faults.kinds import all_faults
 from tests.faults.kinds.names import MACROSERVER
 from tests.faults.kinds.others import LIARS
 from tests.faults.processes import MARK, marked
 from tests.faults.scans import Hung, Scans
-from tests.faults.system import EARLY, System
+from tests.faults.system import System
 from tests.faults.verdict import Finding, Verdict, judge
 from tests.faults.watch import Watch
 from tests.spools import left_in
@@ -130,7 +131,8 @@ class Run:
         before = (0, 0, 0)
         while True:
             system.look_after_programs()
-            system.look_after_cow()
+            if wrong := system.ingestion.look_after_cow():
+                system.wrong.append(Finding("SciCow", wrong))
             if scans.stuck:
                 chaos.demand(MACROSERVER)
             chaos.step()
@@ -161,7 +163,7 @@ class Run:
             time.sleep(1.0)
         self.note(f"{fault}: {said[0] if said else 'nothing was lost'}")
         watch.look(f"{fault}, after it")
-        self.note(f"{fault}: {system.bring_back(begun)}")
+        self.note(f"{fault}: {system.bring_back(begun, watch.missing(0.0))}")
 
     def _not_in_catalogue(self, system: System, watch: Watch) -> list[Finding]:
         """What SciCow has not ingested, when all has been sent."""
@@ -171,8 +173,8 @@ class Run:
             time.sleep(1.0)
             before, missing = missing, watch.missing(0.0)
             deadline = time.monotonic() + INGEST if len(missing) < len(before) else deadline
-        while system.behind() and time.monotonic() < deadline:  # comments, too
-            system.settle_letters()
+        while system.ingestion.behind and time.monotonic() < deadline:  # comments, too
+            system.ingestion.settle_letters()
             time.sleep(1.0)
         return [Finding(uuid, "is not in the catalogue, or not ended there") for uuid in sorted(missing)]
 
@@ -198,10 +200,10 @@ class Run:
         verdict = judge(system.known, honest, system.damages)
         verdict.lost += system.wrong + not_in_catalogue
         verdict.running += left
-        read = {place[:2] for place in system.read}
+        read = {place[:2] for place in system.ingestion.places}
         sent = {each["uuid"] for each in honest if each["found"] in read}
         pictures = {uuid for uuid, one in system.known.datasets.items() if "image" in one.annotating}
-        found = whole_catalogue(system.scicat, pictures)
+        found = whole_catalogue(system.ingestion.scicat, pictures)
         judge_catalogue(system.known, found, sent, read, system.damages, verdict)
         verdict.lost += self._wrong_letters(system)
         return verdict
@@ -211,8 +213,8 @@ class Run:
         found = []
         if (letters := system.letters_about_lies()) < system.lies:
             what = f"{letters} of {system.lies} messages of a topic that lies are dead letters"
-            found.append(Finding(system.others.topic, what))
-        for letter in system.letters.values():
+            found.append(Finding(system.other_beamline.topic, what))
+        for letter in system.ingestion.letters.values():
             if letter["type"] != "lost" and not system.is_lie(letter) and EARLY not in letter["reason"]:
                 found.append(Finding(letter["uuid"] or letter["id"], f"is a dead letter: {letter['reason']}"))
         return found

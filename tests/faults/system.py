@@ -7,13 +7,11 @@ import json
 import os
 import random
 import signal
-import socket
 import sqlite3
 import subprocess
 import sys
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import tango
 from confluent_kafka import KafkaException
@@ -22,24 +20,22 @@ from deploy.demo.door import Door
 from deploy.demo.processes import Process, Processes
 from deploy.demo.session import Session
 from deploy.demo.stack import BEAMLINE, DOOR, MACROSERVER, PATHFIXER, POOL, SCIDOG, Stack
-from ingest.scicat import SciCat
 from scifish.message import Message
 from scifish.spool.database import SPOOL_SUFFIX
 from scifish.spool.inspection import SpoolSummary, summarise
 from tests.faults import processes
 from tests.faults.arrived import read_topic
-from tests.faults.catalogue import ended_in_catalogue
 from tests.faults.clock import JUMPS, Clock
 from tests.faults.disk import Disk
 from tests.faults.importable import importable
+from tests.faults.ingestion import Ingestion
 from tests.faults.known import Knowledge
 from tests.faults.ledger import PLACE, SUFFIX, LedgerReader, Place
-from tests.faults.program import PROPRIETARY, STYLES
-from tests.faults.strangers import Stranger, write_stranger
+from tests.faults.processes import COMMAND_SECONDS
+from tests.faults.program import STYLES
+from tests.faults.strangers import Silent, Stranger, other_settings
 from tests.faults.verdict import Damage, Finding
-from tests.servers.catalogue import start_catalogue
 from tests.servers.kafka import SecuredKafka, delete_messages, delete_topic, kafka_jars, make_topic
-from tests.servers.scicow import PASSWORD, start_scicow, write_settings
 from tests.waiting import eventually
 
 RECORDERS = ("LedgerBefore", "SciFishRecorder", "LedgerAfter")
@@ -53,17 +49,6 @@ PARTITIONS = 4
 
 CLIENT_LINES = ("security.", "sasl.")
 """How the lines of a config file begin that are about the account."""
-
-START = 240.0
-"""Seconds that a server may take to start: the machine may be busy with other things."""
-
-SILENT = "b311a-e/ctl/sdm-02"
-"""A PathFixer that runs only for a moment now and then."""
-
-OTHER_BEAMLINE = "balder"
-
-EARLY = "is not in SciCat"
-"""What the reason of a dead letter says of a message whose dataset has not come yet."""
 
 ACTIVE_BEFORE = 180.0
 """Seconds before a loss in Kafka from which on messages may not have been read."""
@@ -91,7 +76,7 @@ class Beamline(Stack):
         command: Sequence[str] = (),
         timeout: float = 30.0,
     ) -> Process:
-        return super().start_server(server, devices, command, max(timeout, START))
+        return super().start_server(server, devices, command, max(timeout, COMMAND_SECONDS))
 
     @property
     def sardana_command(self) -> list[str]:
@@ -100,12 +85,12 @@ class Beamline(Stack):
     def start_database(self) -> None:
         """At the same port each time."""
         if not self.tango_host:
-            self.tango_host = f"127.0.0.1:{_own_port()}"
+            self.tango_host = f"127.0.0.1:{processes.own_port()}"
             self.env["TANGO_HOST"] = os.environ["TANGO_HOST"] = self.tango_host
             self.env["PYTANGO_DATABASE_NAME"] = str(self.folder / "tango.db")
         _, _, port = self.tango_host.partition(":")
         argv = [str(Path(sys.executable).with_name("PyDatabaseds")), "--host", "127.0.0.1", "--port", port, "2"]
-        self.processes.start("tango-database", argv, self.env).wait_for(self._database_answers, START)
+        self.processes.start("tango-database", argv, self.env).wait_for(self._database_answers, COMMAND_SECONDS)
 
     def _database_answers(self) -> bool:
         try:
@@ -131,19 +116,12 @@ class System:
         self.stack = Beamline(folder, processes, Clock(folder / "clocks" / "sardana"))
         self.kafka = SecuredKafka(folder / "kafka", processes, kafka_jars())
         self.collected: list[Message] = []
-        self.letters: dict[str, dict[str, str]] = {}
-        """The dead letters that were there, by their id."""
         self.lies = 0
         """How many messages were sent to a topic of another beamline, or about a dataset of another one."""
         self.damages: list[Damage] = []
         self.wrong: list[Finding] = []
         self._known = Knowledge()
         self._ledgers = LedgerReader(self.stack.ledgers)
-        self._cows = 0
-        self._cow: Process | None = None
-        self._http_port = _own_port()
-        self._scicat_port = _own_port()
-        self._scicats = 0
         self.programs: list[Process | None] = [None] * PROGRAMS
         self.held: set[int] = set()
         """The places of programs that are not started now."""
@@ -156,18 +134,22 @@ class System:
         stack.use_own_topic()
         self.home = Place("kafka", stack.topic, BEAMLINE)
         stack.env[PLACE] = json.dumps(self.home)
-        self.others = Place("kafka", f"{stack.topic}-{OTHER_BEAMLINE}", OTHER_BEAMLINE)
         self.bootstraps = {"kafka": self.kafka.bootstrap, "other": stack.start_mock_kafka()}
-        self.write_client_files()
-        for topic in (self.home.topic, self.others.topic):
+        mine = {"KafkaBootstrapServers": self.kafka.secured, "KafkaConfigFile": str(stack.kafka_client_file)}
+        elsewhere = {"KafkaBootstrapServers": self.bootstraps["other"]}
+        self.strangers = other_settings(self.folder, self.spools, self.home, mine, elsewhere)
+        self.other_beamline = self.strangers[0].place
+        for topic in {place.topic for place in self.places}:
             make_topic(self.kafka.bootstrap, topic, PARTITIONS)
-        self.start_catalogue()
+        self.ingestion = Ingestion(self.folder, self.processes, self.kafka.secured, (self.home, self.other_beamline))
+        self.write_client_files()
+        self.ingestion.start_cow()
         self.start_database()
         self.simulation = stack.start_beamline()
         self.pathfixer = stack.start_pathfixer([f"{{device: {MACROSERVER}, environment: ScanDir}}"])
         self.scidog = stack.start_scidog(self.kafka.secured)
-        self.strangers = self._make_strangers()
-        self.silent = self._make_silent()
+        self.silent = Silent(stack, self.random, self.spools, self.home, mine)
+        self.end(self.silent.pathfixer, signal.SIGTERM)
         self.sardana = stack.start_sardana()
         self.door = Door(stack.name(DOOR))
         Session(self.door, print).prepare(stack.folder / "data")
@@ -181,194 +163,19 @@ class System:
         self._known.learn(self._ledgers.new())
         return self._known
 
-    # ------------------------------------------------------- programs of other settings
-
-    def _make_strangers(self) -> list[Stranger]:
-        """Another beamline, topic, broker, and one that may send what is proprietary."""
-        secured = {
-            "KafkaBootstrapServers": self.kafka.secured,
-            "KafkaConfigFile": str(self.stack.kafka_client_file),
-        }
-        elsewhere = {"KafkaBootstrapServers": self.bootstraps["other"]}
-        test = Place("kafka", f"{self.home.topic}-test", BEAMLINE)
-        make_topic(self.kafka.bootstrap, test.topic, PARTITIONS)
-        kinds: dict[str, tuple[Place, dict[str, Any]]] = {
-            "another beamline": (self.others, secured),
-            "another topic": (test, secured),
-            "another broker": (self.home._replace(broker="other"), elsewhere),
-            "SendProprietary": (self.home, {**secured, "SendProprietary": True}),
-        }
-        return [
-            write_stranger(self.folder / name.replace(" ", "-"), name, place, self.spools, **settings)
-            for name, (place, settings) in kinds.items()
-        ]
-
-    def _make_silent(self) -> Stranger:
-        """With a PathFixer that does not run."""
-        properties = {
-            "Beamline": [BEAMLINE],
-            "Office": [f"yaml:{self.stack.user_office()}"],
-            "Prefix": [str(self.folder / "data")],
-            "OfficeMemory": [str(self.folder / "office-memory.json")],
-        }
-        server = self.stack.start_server("PathFixer/silent", {SILENT: ("PathFixer", properties)})
-        silent = write_stranger(
-            self.folder / "silent",
-            "PathFixer silent",
-            self.home,
-            self.spools,
-            KafkaBootstrapServers=self.kafka.secured,
-            KafkaConfigFile=str(self.stack.kafka_client_file),
-            PathFixer=self.stack.name(SILENT),
-        )
-        self.choose_proposal(silent)
-        self.end(server, signal.SIGTERM)
-        return silent
-
-    def choose_proposal(self, silent: Stranger) -> None:
-        """That the PathFixer of these settings has from now on. It must run."""
-        silent.asks = self.random.choice(("20250117", PROPRIETARY))
-
-        def is_chosen() -> bool:
-            try:
-                tango.DeviceProxy(self.stack.name(SILENT)).write_attribute("Proposal", silent.asks)
-            except tango.DevFailed:
-                return False  # it is still starting
-            return True
-
-        assert eventually(is_chosen)
-
-    def start_silent_pathfixer(self) -> Process:
-        return self.stack.run_server("PathFixer/silent", [SILENT], timeout=START)
-
-    def start_stranger(self, stranger: Stranger) -> Process:
-        self._started += 1
-        name = f"program-{self._started:03}"
-        argv = [sys.executable, "-m", "tests.faults.program", str(self.stack.ledgers / f"{name}{SUFFIX}")]
-        argv += [name, str(self.random.randrange(10**6)), "contrast"]
-        argv += ["--asks", stranger.asks] if stranger.asks else []
-        return self.processes.start(name, argv, stranger.environment(self.stack.env))
-
-    def send_all_of(self, stranger: Stranger) -> None:
-        """As a person does when its last program has ended."""
-
-        def is_sent() -> bool:
-            if stranger.left(self.spools):
-                self.scifish("flush", "--timeout", "20", env=stranger.environment(self.stack.env))
-            return not stranger.left(self.spools)
-
-        if not eventually(is_sent):
-            left = ", ".join(path.name for path in stranger.left(self.spools))
-            self.wrong.append(Finding(stranger.name, f"its spools are not sent by `scifish flush`: {left}"))
-
-    def salvage(self) -> None:
-        """As a person does at the beamline when the status names a damaged spool."""
-        if list(self.spools.glob("*.broken")):
-            self.scifish("salvage", "--timeout", "30")
-            self.scifish("flush", "--timeout", "30", "--unidentified")
-            for path in self.spools.glob("*.salvaged*"):
-                path.unlink()
-
-    def summaries(self) -> list[SpoolSummary]:
-        """Of the spools that are there now."""
-        found = []
-        for path in sorted(self.spools.glob(f"*{SPOOL_SUFFIX}")):
-            with contextlib.suppress(OSError, sqlite3.Error):  # it is gone, or just being made
-                found.append(summarise(path))
-        return found
-
-    def scifish(self, *words: str, env: Mapping[str, str] | None = None) -> subprocess.CompletedProcess[str]:
-        """The command, of a person at the beamline or with another environment."""
-        argv = [str(Path(sys.executable).with_name("scifish")), *words]
-        return subprocess.run(argv, env=env or self.stack.env, capture_output=True, text=True, timeout=START)
-
-    # ---------------------------------------------------- Kafka, SciCow and the catalogue
+    # ------------------------------------------------------------------- Kafka
 
     def write_client_files(self) -> None:
         """The account of Kafka as it is now, for all who use it."""
-        for path in (self.stack.kafka_client_file, self.folder / "scicow" / "kafka.properties"):
-            path.parent.mkdir(exist_ok=True)
+        for path in (self.stack.kafka_client_file, self.ingestion.client_file):
             path.touch(mode=0o600)
             own = [line for line in path.read_text().splitlines(keepends=True) if not line.startswith(CLIENT_LINES)]
             path.write_text("".join(own) + self.kafka.client_properties())
 
-    def start_catalogue(self) -> None:
-        """At the same port each time, with the same content; and the first time SciCow."""
-        self._scicats += 1
-        name = f"scicat-{self._scicats:03}"
-        self.catalogue = start_catalogue(
-            self.processes, self.folder / "catalogue", port=self._scicat_port, name=name, failing=True
-        )
-        if self._scicats > 1:
-            return
-        account = self.catalogue.ingestor
-        self.scicat = SciCat(self.catalogue.url, account.username, account.password, timeout=START)
-        self.scicat.login()
-        run = self.stack.topic.removeprefix("scifish-")
-        self.scicow_config = write_settings(
-            self.folder / "scicow",
-            self.kafka.secured,
-            self.catalogue,
-            run,
-            session=6,
-            creation_location=f"/{run}",
-            http={"port": self._http_port},
-            scicat={"timeout": 3},
-            kafka={
-                "topics": f"^({self.home.topic}|{self.others.topic})$",
-                "beamline_topics": {place.beamline: [place.topic] for place in self.read},
-            },
-        )
-        self.write_client_files()
-        self.start_cow()
-
-    def ended(self, uuids: Collection[str]) -> set[str]:
-        """Those of these datasets that the catalogue has with their end. SciCatError if it does not answer."""
-        return ended_in_catalogue(self.scicat, uuids)
-
-    def end_catalogue(self, how: signal.Signals) -> None:
-        assert self.catalogue.process is not None
-        self.end(self.catalogue.process, how)
-
-    def tell_catalogue(self, rules: list[dict[str, Any]]) -> None:
-        """What it is to do wrong: see docs/reference/embedded-faults.md."""
-        self.scicat.call("PUT", "/embedded/faults", rules)  # type: ignore[arg-type]
-
     @property
-    def read(self) -> tuple[Place, ...]:
-        """What SciCow reads."""
-        return (self.home, self.others)
-
-    @property
-    def scicow_url(self) -> str:
-        return f"http://127.0.0.1:{self._http_port}"
-
-    def start_cow(self) -> None:
-        self._cows += 1
-        self._cow = start_scicow(self.processes, f"scicow-{self._cows}", self.scicow_config, self.catalogue)
-
-    def stop_cow(self) -> None:
-        cow, self._cow = self._cow, None
-        assert cow is not None
-        self.end(cow, signal.SIGTERM, timeout=START)
-
-    def kill_cow(self) -> str:
-        cow, self._cow = self._cow, None
-        assert cow is not None
-        self.end(cow, signal.SIGKILL)
-        return cow.name
-
-    def look_after_cow(self) -> None:
-        """Start it again if nobody stopped it: it must not exit by itself."""
-        if self._cow is not None and not self._cow.running:
-            self.wrong.append(Finding(self._cow.name, f"SciCow exited by itself: {self._cow.text[-300:]}"))
-            self._forget(self._cow)
-            self.start_cow()
-
-    def run_scicow(self, *words: str) -> subprocess.CompletedProcess[str]:
-        argv = [str(Path(sys.executable).with_name("scicow")), *words, "--config", str(self.scicow_config)]
-        env = {**os.environ, PASSWORD: self.catalogue.ingestor.password}
-        return subprocess.run(argv, env=env, capture_output=True, text=True, timeout=START)
+    def places(self) -> list[Place]:
+        """All where messages may be."""
+        return [self.home, *(stranger.place for stranger in self.strangers)]
 
     def collect(self, *places: Place) -> None:
         """Keep what the topics have, before a fault deletes it."""
@@ -376,11 +183,6 @@ class System:
             messages, wrong = read_topic(broker, self.bootstraps[broker], topic)
             self.collected += messages
             self.wrong += wrong
-
-    @property
-    def places(self) -> list[Place]:
-        """All where messages may be."""
-        return [self.home, *(stranger.place for stranger in self.strangers)]
 
     def delete_messages(self) -> None:
         """As retention does, of what is `collected`."""
@@ -400,46 +202,66 @@ class System:
 
         assert eventually(is_made)
 
-    def bring_back(self, begun: float) -> str:
+    def bring_back(self, begun: float, missing: Collection[str]) -> str:
         """As a person does who has seen that messages are lost: send again what was recorded lately, or is missing.
 
         `begun` is when they could first be lost (monotonic).
         """
         since, datasets = begun - ACTIVE_BEFORE, self.known.datasets
         active = {uuid for uuid, one in datasets.items() if one.place == self.home and one.seen > since}
+        uuids = [word for uuid in sorted(active | set(missing)) for word in ("--uuid", uuid)]
+        senders = [each for each in (*self.strangers, self.silent.stranger) if each.place == self.home]
         said = []
-        uuids = [word for uuid in sorted(active) for word in ("--uuid", uuid)]
-        senders = [each for each in (*self.strangers, self.silent) if each.place == self.home]
         for env in (self.stack.env, *(each.environment(self.stack.env) for each in senders)):
-            done = self.scifish("resend", *uuids, env=env)
+            done = self.scifish("resend", "--timeout", "15", *uuids, env=env)
             said += [line for line in (done.stdout or done.stderr).splitlines() if "sent again" in line]
-        self.settle_letters()
+        self.ingestion.settle_letters()
         return "; ".join(said)
 
-    def behind(self) -> bool:
-        """Whether SciCow has something to read, or a dead letter waits."""
-        return self.run_scicow("status", "--json", "--max-lag", "0").returncode != 0
-
-    def read_letters(self) -> None:
-        """Note the dead letters that wait."""
-        done = self.run_scicow("dead-letters", "list", "--json")
-        for letter in json.loads(done.stdout or "[]"):
-            self.letters[letter["id"]] = letter
+    def letters_about_lies(self) -> int:
+        """How many lies are dead letters."""
+        letters = list(filter(self.is_lie, self.ingestion.read_letters()))
+        return len({(letter["partition"], letter["offset"]) for letter in letters})
 
     def is_lie(self, letter: Mapping[str, str]) -> bool:
         """Whether this dead letter is one of the messages that were sent to be one."""
         one = self.known.datasets.get(letter["uuid"])
-        return letter["topic"] == self.others.topic and one is not None and one.place == self.home
+        return letter["topic"] == self.other_beamline.topic and one is not None and one.place == self.home
 
-    def letters_about_lies(self) -> int:
-        self.read_letters()
-        return len({(letter["partition"], letter["offset"]) for letter in self.letters.values() if self.is_lie(letter)})
+    # ------------------------------------------------------------------ spools
 
-    def settle_letters(self) -> None:
-        """As a person does: note the dead letters, send again what was too early, and drop the others."""
-        self.read_letters()
-        self.run_scicow("dead-letters", "replay", "--all", "--reason", EARLY)
-        self.run_scicow("dead-letters", "drop", "--all", "--yes")
+    def summaries(self) -> list[SpoolSummary]:
+        """Of the spools that are there now."""
+        found = []
+        for path in sorted(self.spools.glob(f"*{SPOOL_SUFFIX}")):
+            with contextlib.suppress(OSError, sqlite3.Error):  # it is gone, or just being made
+                found.append(summarise(path))
+        return found
+
+    def scifish(self, *words: str, env: Mapping[str, str] | None = None) -> subprocess.CompletedProcess[str]:
+        """The command, of a person at the beamline or with another environment."""
+        argv = [str(Path(sys.executable).with_name("scifish")), *words]
+        return subprocess.run(argv, env=env or self.stack.env, capture_output=True, text=True, timeout=COMMAND_SECONDS)
+
+    def salvage(self) -> None:
+        """As a person does at the beamline when the status names a damaged spool."""
+        if list(self.spools.glob("*.broken")):
+            self.scifish("salvage", "--timeout", "30")
+            self.scifish("flush", "--timeout", "30", "--unidentified")
+            for path in self.spools.glob("*.salvaged*"):
+                path.unlink()
+
+    def send_all_of(self, stranger: Stranger) -> None:
+        """As a person does when its last program has ended."""
+
+        def is_sent() -> bool:
+            if stranger.left(self.spools):
+                self.scifish("flush", "--timeout", "20", env=stranger.environment(self.stack.env))
+            return not stranger.left(self.spools)
+
+        if not eventually(is_sent):
+            left = ", ".join(path.name for path in stranger.left(self.spools))
+            self.wrong.append(Finding(stranger.name, f"its spools are not sent by `scifish flush`: {left}"))
 
     # ------------------------------------------------------------------ Sardana
 
@@ -457,15 +279,15 @@ class System:
         """Its clock is another each time. Not while it runs: Sardana's own scans hang then."""
         self.stack.clock.jump(self.random.choice(JUMPS))
         self.sardana = self.stack.run_server(
-            "Sardana/demo", (POOL, MACROSERVER, DOOR), self.stack.sardana_command, START
+            "Sardana/demo", (POOL, MACROSERVER, DOOR), self.stack.sardana_command, COMMAND_SECONDS
         )
         self.door = Door(self.stack.name(DOOR))
 
     def start_scidog(self) -> None:
-        self.scidog = self.stack.run_server("SciDog/demo", [SCIDOG], timeout=START)
+        self.scidog = self.stack.run_server("SciDog/demo", [SCIDOG], timeout=COMMAND_SECONDS)
 
     def start_pathfixer(self) -> None:
-        self.pathfixer = self.stack.run_server("PathFixer/demo", [PATHFIXER], timeout=START)
+        self.pathfixer = self.stack.run_server("PathFixer/demo", [PATHFIXER], timeout=COMMAND_SECONDS)
 
     def start_database(self) -> None:
         self.stack.start_database()
@@ -479,10 +301,18 @@ class System:
         for slot, program in enumerate(self.programs):
             if slot not in self.held and (program is None or not program.running):
                 if program is not None:
-                    self._forget(program)
+                    processes.forget(self.processes, program)
                 self.programs[slot] = new = self._start_program(slot)
                 started.append(new)
         return started
+
+    def start_stranger(self, stranger: Stranger) -> Process:
+        self._started += 1
+        name = f"program-{self._started:03}"
+        argv = [sys.executable, "-m", "tests.faults.program", str(self.stack.ledgers / f"{name}{SUFFIX}")]
+        argv += [name, str(self.random.randrange(10**6)), "contrast"]
+        argv += ["--asks", stranger.asks] if stranger.asks else []
+        return self.processes.start(name, argv, stranger.environment(self.stack.env))
 
     def _start_program(self, slot: int) -> Process:
         self._started += 1
@@ -518,31 +348,9 @@ class System:
     # ---------------------------------------------------------------- processes
 
     def end(self, process: Process, how: signal.Signals, group: bool = False, timeout: float = 20.0) -> None:
-        """Signal the process alone, as a crash would; with `group` its children too. Wait until it is gone.
-
-        What `Process.stop` does is more than that: it leaves no child.
-        """
-        if process.running:
-            (os.killpg if group else os.kill)(process.pid, how)
-            if process.wait(timeout) is None:
-                process.kill()
-                raise RuntimeError(f"{process.name} did not end within {timeout:g} s of signal {how.name}")
-        self._forget(process)
-
-    def _forget(self, process: Process) -> None:
-        # Else its number would be signalled in the end, when it may be another's.
-        if process in self.processes.running:
-            self.processes.running.remove(process)
+        """As `tests.faults.processes.end`."""
+        processes.end(self.processes, process, how, group, timeout)
 
     def companions(self) -> list[int]:
         """Children of the processes that record."""
         return [child for parent in self.recording() for child in processes.children(parent.pid)]
-
-
-def _own_port() -> int:
-    """A free one that no client is given: it must be free again when the server comes back."""
-    lowest = int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
-    for port in random.SystemRandom().sample(range(10_000, lowest), 100):
-        with contextlib.suppress(OSError), socket.create_server(("127.0.0.1", port)):
-            return port
-    raise RuntimeError("no free port below those of the clients")

@@ -11,6 +11,7 @@ import tango
 
 from deploy.demo.stack import SCIDOG
 from ingest.scicat import SciCatError
+from tests.faults.processes import COMMAND_SECONDS
 from tests.faults.system import System
 from tests.faults.verdict import Finding
 
@@ -20,8 +21,6 @@ GRACE = 10.0
 LOOKS = 3
 BETWEEN_LOOKS = 5.0
 """Seconds. What is on its way at one look must be there at the next; else it is reported as late."""
-
-COMMAND_SECONDS = 120.0
 
 
 class Watch:
@@ -59,7 +58,7 @@ class Watch:
         Those that SciCow does not read, that must stay at the beamline, and that are lost with a damaged spool are not.
         """
         until = time.monotonic() - grace
-        read = {place[:2] for place in self._system.read}
+        read = {place[:2] for place in self._system.ingestion.places}
         over = {
             uuid
             for uuid, one in self._system.known.datasets.items()
@@ -70,7 +69,7 @@ class Watch:
             and not any(damage.excuses(one) for damage in self._system.damages)
         }
         try:
-            self._there |= self._system.ended(over - self._there)
+            self._there |= self._system.ingestion.ended(over - self._there)
         except SciCatError as error:
             self._note(f"the catalogue does not answer: {error}")
         return over - self._there
@@ -92,14 +91,14 @@ class Watch:
             return [f"SciDog does not answer: {failed.args[0].desc}"]
 
     def _scicow(self) -> list[str]:
-        done = self._system.run_scicow("status", "--json", "--max-lag", f"{GRACE / 2:g}")
+        done = self._system.ingestion.scicow("status", "--json", "--max-lag", f"{GRACE / 2:g}")
         found = []
         if done.returncode:
             parts = json.loads(done.stdout)["parts"] if done.stdout else {}
             found += [f"scicow status: {name}: {part['text']}" for name, part in parts.items() if not part["ok"]]
             found = found or [f"scicow status: {done.stderr}"]
         try:
-            ready = requests.get(f"{self._system.scicow_url}/readyz", timeout=COMMAND_SECONDS)
+            ready = requests.get(f"{self._system.ingestion.url}/readyz", timeout=COMMAND_SECONDS)
         except requests.RequestException as error:
             return [*found, f"SciCow does not answer: {error}"]
         return found if ready.ok else [*found, f"SciCow is not ready: {ready.text}"]

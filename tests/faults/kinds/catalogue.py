@@ -26,23 +26,21 @@ ANSWERS: dict[str, dict[str, Any]] = {
 def faults(system: System, chance: random.Random) -> list[Fault]:
     def end(how: signal.Signals) -> Callable[[], str]:
         def begin() -> str:
-            system.end_catalogue(how)
+            system.ingestion.end_catalogue(how)
             return how.name
 
         return begin
 
     def answer() -> str:
         name, rule = chance.choice(sorted(ANSWERS.items()))
-        system.tell_catalogue([{**rule, "status": 200, "path": SCICATS}])
+        system.ingestion.tell_catalogue([{**rule, "status": 200, "path": SCICATS}])
         return name
 
-    def kill_cow() -> str | None:
-        return system.kill_cow()
-
     stopped, killed, proxy = CATALOGUE
+    ingestion = system.ingestion
     return [
-        Fault(stopped, end(signal.SIGTERM), system.start_catalogue, (3, 15), CATALOGUE),
-        Fault(killed, end(signal.SIGKILL), system.start_catalogue, (0, 10), CATALOGUE),
-        Fault(proxy, answer, lambda: system.tell_catalogue([]), (8, 20), CATALOGUE),
-        Fault(COW, kill_cow, system.start_cow, (0, 8), KAFKA),
+        Fault(stopped, end(signal.SIGTERM), ingestion.start_catalogue, (3, 15), CATALOGUE),
+        Fault(killed, end(signal.SIGKILL), ingestion.start_catalogue, (0, 10), CATALOGUE),
+        Fault(proxy, answer, lambda: ingestion.tell_catalogue([]), (8, 20), CATALOGUE),
+        Fault(COW, lambda: ingestion.end_cow(signal.SIGKILL), ingestion.start_cow, (0, 8), KAFKA),
     ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import signal
 from collections.abc import Callable
 from uuid import uuid4
 
@@ -102,12 +103,17 @@ def _batch_too_large(system: System) -> Fault:
 
 
 def _losses(system: System) -> list[Fault]:
+    def stop_cow() -> str:
+        return system.ingestion.end_cow(signal.SIGTERM)
+
     def pass_retention() -> None:
         system.delete_messages()
-        system.start_cow()
+        system.ingestion.start_cow()
 
     others = (*KAFKA, *FULL, COW)  # on a full disk nothing is kept of what was sent
     return [
-        Fault(RETENTION, _quiet(system.stop_cow), pass_retention, LONG, others, brings_back=True),
+        Fault(
+            RETENTION, lambda: system.ingestion.end_cow(signal.SIGTERM), pass_retention, LONG, others, brings_back=True
+        ),
         Fault(AGAIN, _quiet(system.make_topic_again), lambda: None, LONG, others, brings_back=True),
     ]

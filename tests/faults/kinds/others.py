@@ -12,8 +12,8 @@ from scifish.message import encode
 from tests.builders.messages import message
 from tests.faults.chaos import Fault
 from tests.faults.kinds.names import CATALOGUE, COW, DATABASE, FULL, KAFKA
-from tests.faults.strangers import Stranger
-from tests.faults.system import OTHER_BEAMLINE, System
+from tests.faults.strangers import OTHER_BEAMLINE, Stranger
+from tests.faults.system import System
 from tests.servers.kafka import send
 from tests.waiting import eventually
 
@@ -70,20 +70,21 @@ def _adopting(system: System, chance: random.Random, stranger: Stranger) -> Faul
 def _silent(system: System, chance: random.Random) -> Fault:
     """A program whose PathFixer does not answer, and of whose proposal nothing is remembered."""
     running: list[Process] = []
+    stranger = system.silent.stranger
 
     def begin() -> str:
-        system.silent.state = system.silent.state.with_name(f"state-{uuid4().hex[:8]}")
-        running.append(system.start_stranger(system.silent))
-        return f"it will say {system.silent.asks}"
+        stranger.state = stranger.state.with_name(f"state-{uuid4().hex[:8]}")
+        running.append(system.start_stranger(stranger))
+        return f"it will say {stranger.asks}"
 
     def heal() -> None:
         _end(system, chance, running.pop())
-        pathfixer = system.start_silent_pathfixer()
-        system.send_all_of(system.silent)
-        system.choose_proposal(system.silent)
+        pathfixer = system.silent.start_pathfixer()
+        system.send_all_of(stranger)
+        system.silent.choose_proposal()
         system.end(pathfixer, signal.SIGTERM)
 
-    return Fault(system.silent.name, begin, heal, (5, 15), FULL, (*KAFKA, DATABASE))
+    return Fault(stranger.name, begin, heal, (5, 15), FULL, (*KAFKA, DATABASE))
 
 
 def _lying(system: System, chance: random.Random) -> Fault:
@@ -102,17 +103,17 @@ def _lying(system: System, chance: random.Random) -> Fault:
         # Of datasets that are there, also in the name of the topic's own beamline.
         lies += [
             message(kind, uuid, beamline=OTHER_BEAMLINE, origin=_origin(), **said)
-            for uuid in sorted(system.ended(mine[-200:]))[:LIES_ABOUT]
+            for uuid in sorted(system.ingestion.ended(mine[-200:]))[:LIES_ABOUT]
             for kind, said in LIES.items()
         ]
         system.lies += len(lies)
-        send(system.kafka.bootstrap, system.others.topic, [(lie["uuid"], encode(lie)) for lie in lies])
+        send(system.kafka.bootstrap, system.other_beamline.topic, [(lie["uuid"], encode(lie)) for lie in lies])
         return f"{len(lies)} messages"
 
     def heal() -> None:
         # SciCow may be far behind: in the end all of them must be there.
         eventually(lambda: system.letters_about_lies() >= system.lies, READ)
-        system.settle_letters()
+        system.ingestion.settle_letters()
 
     return Fault("a topic lies", begin, heal, (3, 10), (*KAFKA, *CATALOGUE, COW))
 

@@ -22,11 +22,12 @@ def system(monkeypatch: pytest.MonkeyPatch) -> Any:
     monkeypatch.setattr(watch, "GRACE", 0.0)
     monkeypatch.setattr(watch, "BETWEEN_LOOKS", 0.0)
     known = Knowledge([entry("started", name="one"), entry("ending", status="completed", points=1), entry("ended")])
-    return SimpleNamespace(known=known, read=[Place(*HOME)], damages=[], catalogue=set())
+    catalogue: set[str] = set()
+    ingestion = SimpleNamespace(places=[Place(*HOME)], ended=catalogue.intersection)
+    return SimpleNamespace(known=known, ingestion=ingestion, damages=[], catalogue=catalogue)
 
 
 def watched(system: Any, said: list[str]) -> Watch:
-    system.ended = system.catalogue.intersection
     found = Watch(cast(System, system), lambda _: None)
     found.said = lambda: said  # type: ignore[method-assign]
     return found
