@@ -34,7 +34,10 @@ class Finalizer:
 
     def may_send(self, record: Record, settings: Settings) -> bool:
         """Whether the metadata may leave the beamline. If not, this is remembered for later annotations."""
-        if not stays_here(record, settings):
+        annotates_kept = (
+            "annotation" in record.given and not settings.send_proprietary and record.dataset in self._withheld
+        )
+        if not stays_here(record, settings) and not annotates_kept:
             return True
         self._withheld.add(record.dataset)
         return False
@@ -43,6 +46,11 @@ class Finalizer:
         """Put the last message into the spool where the dataset is open. The future is done when that is on disk."""
         if not self.may_send(record, settings):
             return self._executor.submit_urgent(lambda: spool.forget(record.uuid))
+        if (changes := record.given.get("annotation")) is not None:
+            message = compose.annotation(
+                record.dataset, changes, record.started, record.text("proposalId"), settings, spool.origin
+            )
+            return self._outgoing.put(spool, OutboxBatch.of(settings.topic, [message], record.uuid))
         if record.observed.values is None:
             record.observed.warnings.append("no attribute was read: the program ended before, or had no settings")
         files = described(expand(record.given.get("files")))

@@ -9,8 +9,9 @@ from __future__ import annotations
 import itertools
 import logging
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import cast
 
 from scifish.attributes import reader
@@ -18,6 +19,7 @@ from scifish.attributes.pathfixer import PathFixerReader
 from scifish.attributes.snapshot import AttributeSnapshot, SnapshotCache, read_snapshot
 from scifish.attributes.statistics import Statistics, add_statistics, values_of
 from scifish.companion.finalizer import Finalizer
+from scifish.companion.late_annotations import waits_for_dataset
 from scifish.companion.late_proposals import LateProposals
 from scifish.companion.scidog_reports import ScidogReporter
 from scifish.dataset import compose
@@ -29,7 +31,7 @@ from scifish.native import Future, threading
 from scifish.settings import Settings, last_good_file
 from scifish.settings.entries import Entry
 from scifish.settings.sources import SettingsSource
-from scifish.spool.database import Spool, as_text
+from scifish.spool.database import OpenDatasetRow, Spool, as_text
 from scifish.spool.executor import SpoolExecutor
 from scifish.spool.protocol import PlaceReport, Report, SnapshotReport
 from scifish.spool.sender import Sender
@@ -110,8 +112,12 @@ class DatasetLifecycle:
         settings: SettingsSource,
         reporter: ScidogReporter | None,
         report: Callable[[Report], None],
+        folders: Sequence[Path] = (),
     ) -> None:
-        """`spool` is the program's own. `report` sends a report to the program, see `scifish.recording.session`."""
+        """`spool` is the program's own. `report` sends a report to the program, see `scifish.recording.session`.
+
+        `folders` may have spools of other programs, with datasets that this one annotates.
+        """
         self._spool = spool
         self._executor = executor
         self._pool = pool
@@ -121,6 +127,7 @@ class DatasetLifecycle:
         self._settings = settings
         self._reporter = reporter
         self._report = report
+        self._folders = folders
         self._reader = reader.Reader(config_source=reader.ConfigSource.EVENTS)
         self._snapshots = SnapshotCache(self._reader)
         self._statistics = Statistics(self._reader)
@@ -148,6 +155,10 @@ class DatasetLifecycle:
         """True if its last message is stored, False if that failed, None if it is not closed, or not known."""
         return self._finished.get(uuid)
 
+    def open_rows(self) -> list[OpenDatasetRow]:
+        """The datasets that are not closed, for a new file of the program's spool."""
+        return [OpenDatasetRow.of(state.record) for state in self.datasets]
+
     # -------------------------------------------------------------- what the program does
 
     def report_last_place(self) -> None:
@@ -163,6 +174,11 @@ class DatasetLifecycle:
             if record.dataset != record.uuid:
                 state.previous = self._latest.get(record.dataset)
                 self._latest[record.dataset] = state
+        if "annotation" in record.given:
+            state.start_read()
+            state.set_observed()
+            self._pool.submit(lambda: self._finish(state))
+            return state
         if record.observed.values is None:
             delay = READ_DELAY_SECONDS if record.ending is None else 0.0
             self._later.submit(delay, lambda: self._observe(state))
@@ -322,6 +338,9 @@ class DatasetLifecycle:
             return
         settings = self._settings.known() or self._settings.now()
         if settings is None:
+            self._waiting.append(state)
+            return
+        if waits_for_dataset(state.record, spool.path, self._folders):
             self._waiting.append(state)
             return
         if lacks_proposal(state.record, settings):

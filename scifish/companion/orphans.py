@@ -10,9 +10,11 @@ from dataclasses import replace
 from pathlib import Path
 
 from scifish.companion.finalizer import Finalizer
+from scifish.companion.late_annotations import waits_for_dataset
 from scifish.companion.late_proposals import LateProposals
 from scifish.dataset import compose
 from scifish.dataset.compose import Record
+from scifish.dataset.proprietary import lacks_proposal
 from scifish.native import threading
 from scifish.settings import Settings
 from scifish.settings.identity import Identity
@@ -98,14 +100,17 @@ class OrphanSpools:
         return self._left + self._damaged
 
     @property
-    def unfinished(self) -> dict[str, int]:
+    def unfinished(self) -> int:
+        """How many datasets wait for their proposal, and annotations for their dataset."""
+        return len(self._unfinished)
+
+    def without_proposal(self) -> dict[str, int]:
         """How many datasets wait for their proposal, by the PathFixer that knows it."""
-        waiting = list(self._unfinished)
-        settings = [self._rule.settings_for(spool) for spool, _ in waiting]
-        return dict(Counter(each.path_fixer for each in settings if each is not None))
+        waiting = [(self._rule.settings_for(spool), record) for spool, record in list(self._unfinished)]
+        return dict(Counter(used.path_fixer for used, record in waiting if used and lacks_proposal(record, used)))
 
     def retry_unfinished(self) -> None:
-        """Finish the datasets whose proposal is known now."""
+        """Finish what need not wait any more."""
         for _ in range(len(self._unfinished)):
             self._finish(*self._unfinished.pop(0))
 
@@ -137,8 +142,9 @@ class OrphanSpools:
     def _open_orphans(self, folder: Path) -> tuple[list[Spool], list[LeftSpool]]:
         try:
             settings = self._settings()
+            mine = {spool.path for spool in self._sender.spools}
             return self._executor.submit(
-                lambda: orphans(folder, lambda spool: self._rule.refusal(spool, settings))
+                lambda: orphans(folder, lambda spool: self._rule.refusal(spool, settings), mine)
             ).result()
         except OSError as error:
             log.error("the spools in %s cannot be checked: %s", folder, error)
@@ -158,7 +164,8 @@ class OrphanSpools:
             settings = self._rule.settings_for(spool)
             if settings is None:
                 return  # the sender lets go of it
-            if self._proposals.complete(record, settings):
+            waits = waits_for_dataset(record, spool.path, self._folders)
+            if not waits and self._proposals.complete(record, settings):
                 self._finalizer.finish(spool, record, settings)
             else:
                 self._unfinished.append((spool, record))

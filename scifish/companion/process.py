@@ -21,7 +21,7 @@ from typing import TextIO
 from scifish.companion.supervisor import Supervisor
 from scifish.native import SimpleQueue, threading
 from scifish.settings.sources import source_of
-from scifish.spool.database import Spool, rename_damaged
+from scifish.spool.database import Spool, is_damage
 from scifish.spool.executor import SpoolExecutor
 from scifish.spool.protocol import (
     AliveReport,
@@ -114,29 +114,20 @@ def main() -> None:
 def _work(hello: Hello, reports: ReportSender, terminated: threading.Event, program_gone: threading.Event) -> None:
     parent = os.getppid()
     path = Path(hello.spool)
-
-    def on_damage(error: Exception) -> None:
-        if program_gone.is_set():
-            log.error("the spool %s is damaged (%s): it is renamed to %s", path, error, rename_damaged(path))
-        else:
-            reports.send(DamageReport(str(error), hello.generation))
-        reports.close()
-        os._exit(DAMAGED_EXIT_STATUS)
-
     try:
         spool = Spool(path, lock=hello.lock)
-    except sqlite3.OperationalError:
-        raise
     except sqlite3.DatabaseError as error:
-        on_damage(error)
-        raise
+        if not is_damage(error):
+            raise
+        reports.send(DamageReport(str(error), path.stat().st_ino))
+        reports.close()
+        os._exit(DAMAGED_EXIT_STATUS)
     # With the priority of the program, which waits for SQLite's lock: on a busy machine it must be released soon.
     executor = SpoolExecutor(path.parent)
     with contextlib.suppress(OSError):
         os.nice(NICENESS)  # on Linux: for this thread and those that it starts
     folders = [Path(folder) for folder in hello.folders]
     supervisor = Supervisor(source_of(hello.settings), spool, folders, reports.send, executor)
-    supervisor.executor.on_damage = on_damage
     threading.Thread(target=_listen, args=(supervisor, program_gone), name="scifish-listen", daemon=True).start()
     while not (terminated.is_set() or program_gone.wait(ALIVE_REPORT_SECONDS)):
         reports.send(AliveReport())

@@ -24,7 +24,17 @@ from scifish.settings import Settings, state_directory
 from scifish.settings.sources import SettingsSource, identity_of
 from scifish.spool.database import LeftSpool, OpenDataset, Spool
 from scifish.spool.executor import SpoolExecutor
-from scifish.spool.protocol import Announce, Begin, Command, End, LimitReport, Report, TroubleReport, Wake
+from scifish.spool.protocol import (
+    Announce,
+    Begin,
+    Command,
+    DamageReport,
+    End,
+    LimitReport,
+    Report,
+    TroubleReport,
+    Wake,
+)
 from scifish.spool.requests import take_resend_request
 from scifish.spool.sender import Sender
 from scifish.tango_io.executors import ThreadPool
@@ -94,7 +104,7 @@ class Supervisor:
         self._saved_identity = spool.identity if spool is not None else None
         self._reporter = ScidogReporter(spool.origin) if spool is not None else None
         self._lifecycle = DatasetLifecycle(
-            spool, self.executor, self._pool, self._sender, finalizer, settings, self._reporter, report
+            spool, self.executor, self._pool, self._sender, finalizer, settings, self._reporter, report, folders
         )
         self._orphans = OrphanSpools(
             self.executor, self._sender, finalizer, folders, rule, settings.known, self._lifecycle.late_proposals
@@ -105,9 +115,14 @@ class Supervisor:
         self._limit = 0
         self._shortage = ""
         self._request_check: Future[None] | None = None
+        self._file_check: Future[None] | None = None
+        self._damaged = 0  # the inode of the damaged file that the program knows of
         self._next_settings = 0.0
         self._next_orphan_check = 0.0
         self._orphan_check_seconds = FIRST_ORPHAN_CHECK_SECONDS
+        if spool is not None:
+            spool.open_rows = self._lifecycle.open_rows
+            self.executor.on_damage = lambda error: self._on_damage(spool, error)
         self._lifecycle.report_last_place()
         self._sender.start()
         self._read_spool()
@@ -179,6 +194,8 @@ class Supervisor:
 
     def _supervise(self) -> None:
         settings = self._settings.known()
+        if self._spool is not None and (self._file_check is None or self._file_check.done()):
+            self._file_check = self._follow_file(self._spool)
         self._follow_identity()
         if settings is not None and self._spool is not None:
             self._check_room(self._spool, settings.spool_limit * MEGABYTE)
@@ -199,6 +216,29 @@ class Supervisor:
             self._next_settings_check = time.monotonic() + SETTINGS_CHECK_SECONDS
             self._settings.now()
         self._read_spool()
+
+    def _follow_file(self, spool: Spool) -> Future[None]:
+        """If the program has started a new spool file, use it, with what only this process knows."""
+
+        def follow() -> None:
+            if spool.follow():
+                self._sender.read_again()
+
+        return self.executor.submit_urgent(follow)
+
+    def _on_damage(self, spool: Spool, error: Exception) -> None:
+        """In the executor's thread: a spool is damaged, maybe that of the program, which then starts a new file."""
+        if (spool.shared and self._damaged == spool.inode) or not spool.damaged:
+            return  # it knows, or it is the one of another program
+        if not spool.shared:
+            try:
+                spool.start_new_file(error)
+                self._sender.read_again()
+            except (sqlite3.Error, OSError) as refused:
+                log.error("no new file can be made for the damaged spool %s: %s", spool.path, refused)
+        else:
+            self._damaged = spool.inode
+            self._report(DamageReport(str(error), spool.inode))
 
     def _follow_identity(self) -> None:
         """Write into the spool under which settings it is recorded now, and check with new ones what is orphaned."""
@@ -278,7 +318,7 @@ class Supervisor:
 
     def _unknown_proposals(self) -> str:
         """How many datasets wait for their proposal, and the PathFixers that know it; "" if none."""
-        settings, waiting = self._settings.known(), Counter(self._orphans.unfinished)
+        settings, waiting = self._settings.known(), Counter(self._orphans.without_proposal())
         if settings is not None:
             waiting[settings.path_fixer] += self._lifecycle.without_proposal(settings)
         waiting = +waiting
@@ -312,9 +352,7 @@ class Supervisor:
     def _left(self) -> int:
         """How many messages, and datasets whose last message is not composed, Kafka does not have."""
         unchecked = 0 if self._orphans.checked.is_set() else 1
-        return (
-            unchecked + self._sender.waiting() + sum(self._orphans.unfinished.values()) + len(self._lifecycle.datasets)
-        )
+        return unchecked + self._sender.waiting() + self._orphans.unfinished + len(self._lifecycle.datasets)
 
     def shut_down(self, timeout: float, finish: bool) -> None:
         """Send what can be sent in `timeout` seconds, and release all spools.
@@ -324,6 +362,9 @@ class Supervisor:
         start = time.monotonic()
         self._stopping.set()
         self._lifecycle.skip_delays()
+        if finish and self._spool is not None:
+            self._spool.shared = False
+            self._follow_file(self._spool)  # the last new file that the program has started
         if finish:
             self._interrupt()
         while self._is_busy(finish):

@@ -28,8 +28,11 @@ def stays_here(record: Record, settings: Settings) -> bool:
 def lacks_proposal(record: Record, settings: Settings) -> bool:
     """Whether neither PathFixer nor the program has said whose a dataset is: then nobody knows who may see it.
 
-    An answer of PathFixer without a proposal is one, and a beamline without PathFixer has none to wait for.
+    An answer of PathFixer without a proposal is one, and a beamline without PathFixer has none to wait for. An
+    annotation goes where its dataset goes.
     """
+    if "annotation" in record.given:
+        return False
     said = record.text("proposalId").strip() or "proposalId" in record.place
     return bool(settings.path_fixer) and not settings.send_without_proposal and not said
 

@@ -148,7 +148,7 @@ class GivenFields(TypedDict, total=False):
     """What a program says about a dataset, normalised (`scifish.dataset.compose.as_given`); kept in the spool.
 
     `dataset` is the uuid of the dataset where a recording has one of its own, and `revision` how often that dataset was
-    recorded before.
+    recorded before. `annotation` is what a person adds to that dataset, which is then all that is recorded.
     """
 
     datasetName: Any
@@ -164,6 +164,7 @@ class GivenFields(TypedDict, total=False):
     place: DatasetPlace
     dataset: str
     revision: int
+    annotation: Changes
     warnings: list[str]
 
 

@@ -18,6 +18,7 @@ from typing import IO
 
 import scifish
 from scifish.native import Empty, SimpleQueue, run_restarting, subprocess, threading
+from scifish.spool.disk import open_file
 from scifish.spool.protocol import Command, Hello, Report, Wake, decode_report, encode
 
 log = logging.getLogger(__name__)
@@ -52,6 +53,7 @@ class CompanionProcess:
         self._on_report = on_report
         self._commands: SimpleQueue[Command | None] = SimpleQueue()
         self._process: subprocess.Popen[str] | None = None
+        self._greeting: Hello | None = None  # of this process
         self._last_sign = time.monotonic()
         self._closing = threading.Event()
         self._start_lock = threading.Lock()
@@ -83,6 +85,12 @@ class CompanionProcess:
         """Kill the companion; another one is started."""
         process = self._process
         if process is not None:
+            process.kill()
+
+    def restart_without(self, lock: int) -> None:
+        """Restart a companion that does not hold this lock of the spool: it was locked anew."""
+        process, greeting = self._process, self._greeting
+        if process is not None and greeting is not None and greeting.lock != lock:
             process.kill()
 
     def disconnect(self) -> bool:
@@ -179,20 +187,19 @@ class CompanionProcess:
         return process
 
     def _open_errors(self) -> int:
-        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC
         try:
-            # With the permissions of the spool's other files: readable by this account only.
-            return os.open(self._errors, flags, 0o600)
+            return open_file(self._errors, os.O_WRONLY | os.O_TRUNC)
         except OSError as error:  # no room: only the companion can make some
             log.warning("what the companion process logs is not kept: %s", error)
             return os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC)
 
     def _send_commands(self, process: subprocess.Popen[str]) -> bool:
         """Send commands until the companion exits (False) or this program closes the pipe (True)."""
-        pipe = process.stdin
+        pipe, greeting = process.stdin, self._greeting
         assert pipe is not None
+        assert greeting is not None
         try:
-            pipe.write(encode(self._greeting))
+            pipe.write(encode(greeting))
             pipe.flush()
             while (command := self._next_command(process)) is not None:
                 pipe.write(encode(command))

@@ -23,7 +23,7 @@ from scifish.dataset import compose
 from scifish.dataset.compose import Observed, Record
 from scifish.dataset.proprietary import WithheldDatasets, is_proprietary, stays_here
 from scifish.message import Message, Origin, as_metadata, iso, plain
-from scifish.message.types import Changes, DatasetPlace, Ending
+from scifish.message.types import Changes, DatasetPlace, Ending, GivenFields
 from scifish.native import Future, run_restarting, threading
 from scifish.recording.companion_process import CompanionProcess
 from scifish.recording.origin import origin
@@ -45,7 +45,6 @@ from scifish.spool.protocol import (
     Report,
     SnapshotReport,
     TroubleReport,
-    Wake,
 )
 
 log = logging.getLogger(__name__)
@@ -152,7 +151,6 @@ class RecordingSession:
         self._stopping = threading.Event()
         self._who = origin(program)
         self._opened: Spool | None = None
-        self._generation = 0
         self._file_check: Future[None] | None = None
         self._places = [spool_directory(known), state_directory() / "spool"]
         # Before any thread is started, so that a failed start leaves no thread behind.
@@ -267,8 +265,8 @@ class RecordingSession:
     def annotate(self, uuid: str, changes: Changes, proposal: str = "") -> None:
         """Record a comment or a rating on the dataset of this uuid. It is on disk when this returns.
 
-        Raises NotRecorded if it cannot be sent: the dataset's proposal is proprietary, or no
-        settings, and so no topic, were ever known.
+        It is sent after its dataset, which may be one of another program of this machine. Raises NotRecorded if it
+        cannot be sent: the dataset's proposal is proprietary, or no settings, and so no topic, were ever known.
         """
         # The text of a picture must not be cut.
         carried = {name: change if name == "image" else plain(change) for name, change in changes.items()}
@@ -281,15 +279,12 @@ class RecordingSession:
             raise NotRecorded("the beamline is not known: the Tango database does not answer")
         if not settings.send_proprietary and (is_proprietary(proposal, "") or self._is_withheld(uuid, settings)):
             raise NotRecorded("the proposal is proprietary: its metadata stay at the beamline (SendProprietary)")
-        recent = self._recent.get(uuid)
-        if not proposal.strip() and recent is not None and recent.snapshot.waits:
-            raise NotRecorded(
-                f"the proposal of this dataset is not known: it waits on this machine until {settings.path_fixer} "
-                "answers; repeat this then"
-            )
-        message = compose.annotation(uuid, changes, time.time(), proposal, settings, self.origin)
-        self._executor.submit_and_wait(lambda: self._spool.put(settings.topic, message))
-        self._companion.send(Wake())
+        now = time.time()
+        given: GivenFields = {"dataset": uuid, "annotation": changes, "proposalId": proposal}
+        end = compose.ending("completed", now, None)
+        row = OpenDatasetRow.of(Record(str(uuids.uuid4()), now, given, single=True, ending=end))
+        self._executor.submit_and_wait(lambda: self._spool.begin(row))
+        self._companion.send(Begin(row))
 
     def add(self, dataset: RecordingHandle, metadata: Message) -> None:
         if self.settings.known() is None:
@@ -419,7 +414,7 @@ class RecordingSession:
 
     def _hello(self) -> Hello:
         spool = self._spool
-        return Hello(str(spool.path), spool.lock, spool.generation, self.settings.described(), self._folders)
+        return Hello(str(spool.path), spool.lock, self.settings.described(), self._folders)
 
     def _receive(self, report: Report) -> None:
         match report:
@@ -436,8 +431,8 @@ class RecordingSession:
                     dataset.observed.set()
             case LimitReport(size):
                 self._executor.submit_urgent(lambda: self._spool.set_limit(size))
-            case DamageReport(error, generation):
-                self._executor.submit_retrying(lambda: self._replace_file(error, generation))
+            case DamageReport(error, inode):
+                self._executor.submit_retrying(lambda: self._replace_file(error, inode))
 
     def _run(self) -> None:
         while not self._stopping.wait(PROGRESS_SECONDS):
@@ -447,23 +442,21 @@ class RecordingSession:
                 self._companion.restart_if_silent()
                 if self._file_check is None or self._file_check.done():  # else the disk refuses or hangs
                     self._file_check = self._executor.submit_retrying(lambda: self._spool.check_file())
-                opened = self._opened
-                if opened is not None and opened.generation != self._generation:
-                    # The spool was damaged or removed, and a new one was started.
-                    self._generation = opened.generation
-                    self._companion.restart()
+                if self._opened is not None:
+                    self._companion.restart_without(self._opened.lock)
             except Exception:
                 log.exception("the open datasets cannot be updated on disk")
 
-    def _replace_file(self, error: str, generation: int) -> None:
-        """The companion has exited, and the next one finds the new file."""
-        if self._spool.generation == generation:  # else there is one: this process has noticed it too
+    def _replace_file(self, error: str, inode: int) -> None:
+        """The companion finds the new file, and writes into it what it knows."""
+        if self._spool.inode == inode:  # else there is one: this process has noticed it too
             self._spool.start_new_file(sqlite3.DatabaseError(error))
 
     def _open_rows(self) -> list[OpenDatasetRow]:
         """The open datasets, for a new spool file in place of a damaged one."""
         found = []
         for dataset in list(self._open.values()):
+            # In case that there is no companion that knows them.
             warning = "the values read at the start are lost because the spool was damaged: they were read again later"
             observed = Observed(dataset.record.observed.place, None, [warning])
             # Whether `began` was sent is not known; `ended` does not need it.

@@ -10,7 +10,7 @@ import sqlite3
 from collections.abc import Callable
 
 from scifish.native import Future, threading
-from scifish.spool.database import OutboxBatch, Spool
+from scifish.spool.database import OutboxBatch, Spool, is_damage
 from scifish.spool.executor import SpoolExecutor
 
 
@@ -42,8 +42,9 @@ class OutboxWriter:
             spool.put_all([batch for batch, _ in waiting])
         except (sqlite3.OperationalError, OSError):
             raise
-        except BaseException as error:  # a retry would not help
-            self._settle(spool, waiting, error)
+        except BaseException as error:
+            if not is_damage(error):  # then there will be a new file; otherwise a retry would not help
+                self._settle(spool, waiting, error)
             raise
         self._settle(spool, waiting, None)
         self._on_commit()

@@ -21,12 +21,14 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, astuple, dataclass, fields
 from pathlib import Path
 from typing import Any, TypeGuard, TypeVar, cast
+from urllib.parse import quote
 
 from scifish.dataset.compose import Observed, Record
 from scifish.message import AnyMessage, Origin, bounded, encode
 from scifish.settings.identity import Identity
-from scifish.spool.disk import why_refused
+from scifish.spool.disk import open_file, why_refused
 from scifish.spool.requests import REQUEST_SUFFIX
+from scifish.spool.unconfirmed import Unconfirmed
 
 log = logging.getLogger(__name__)
 
@@ -90,6 +92,11 @@ _INSERT_DATASET = (
     "INSERT OR REPLACE INTO datasets (uuid, started, single, announced, given, observed, ending, points, seen)"
     " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
 )
+
+
+_SHARED_FIRST, _SHARED_SIZE = 0x40000002, 510
+"""The bytes that a connection of SQLite locks as long as it is open, in WAL mode
+(https://www.sqlite.org/walformat.html#locks_on_the_wal_index_and_on_the_database_file, `os.h`)."""
 
 
 class SpoolGone(sqlite3.DatabaseError):
@@ -215,19 +222,23 @@ class Spool:
         """
         self.path = path
         self.shared = lock is not None
+        """Whether the program has the file too: it is the one that starts a new file."""
         self.lock = _take_lock(path.with_suffix(".lock")) if lock is None else lock
         self.open_rows: Callable[[], Sequence[OpenDatasetRow]] = tuple
-        """Returns the datasets that have not ended, for a new file in place of one that is damaged or gone."""
-        self.generation = 0
-        """How many new files were started."""
+        """Returns the open datasets that this process knows, for a new file in place of one that is damaged or gone."""
+        self.inode = 0
+        """Of the file that is open."""
+        self._unconfirmed = Unconfirmed() if self.shared else None  # the process that shares the file sends it
+        self._incomplete = False  # what this process knows is not in the new file yet
         self._connection: sqlite3.Connection | None = None
         self._checkpoints = True
         self._seen: dict[Path, os.stat_result] = {}
         try:
             if origin is None and not path.exists():
                 raise FileNotFoundError(path)
-            # Only for this account; SQLite gives its other files the same mode.
-            os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+            if origin is None and lock is None:
+                self._check_alone()
+            os.close(open_file(path, os.O_RDWR))
             if origin is not None:
                 with self._transaction():
                     self._write_meta("origin", json.dumps(origin))
@@ -256,7 +267,10 @@ class Spool:
         return self._connection
 
     def _connect(self) -> sqlite3.Connection:
-        db = sqlite3.connect(self.path, isolation_level=None, check_same_thread=False, timeout=1.0)
+        # Without `rw` SQLite would make a file if the program is just replacing it.
+        uri = f"file:{quote(os.fsencode(self.path))}?mode=rw"
+        inode = self.path.stat().st_ino
+        db = sqlite3.connect(uri, uri=True, isolation_level=None, check_same_thread=False, timeout=1.0)
         try:
             db.execute("PRAGMA journal_mode=WAL")
             db.execute("PRAGMA synchronous=FULL")
@@ -266,7 +280,7 @@ class Spool:
         except BaseException:
             db.close()
             raise
-        self._seen = {}
+        self._seen, self.inode = {}, inode
         return db
 
     def skip_checkpoints(self) -> None:
@@ -298,7 +312,7 @@ class Spool:
         new = self.path.with_suffix(".new")
         for leftover in (new, new.with_name(f"{new.name}-journal")):
             leftover.unlink(missing_ok=True)
-        os.close(os.open(new, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+        os.close(open_file(new, os.O_RDWR | os.O_EXCL))
         rescued = isinstance(why, SpoolGone) and self._fill(new, self._rows_of_old_file)
         if not rescued:
             self._fill(new, dict)
@@ -312,10 +326,40 @@ class Spool:
                 "the spool %s is damaged (%s): it is renamed to %s and replaced by a new one", self.path, why, aside
             )
         new.rename(self.path)
+        self._disconnect()
+
+    def follow(self) -> bool:
+        """If the program has started a new file, open it, and write into it what this process knows; whether it has.
+
+        For the process that shares the file. To be called often, as SQLite would not notice it.
+        """
+        with contextlib.suppress(FileNotFoundError):  # it is just being replaced
+            if self._connection is not None and self.path.stat().st_ino != self.inode:
+                self._disconnect()
+                self._incomplete = True
+        if not self._incomplete:
+            self._remember()
+            return False
+        with self._transaction():
+            self._write_known(self._db)
+            # The program does not have them.
+            rows = [row for row in self.open_rows() if json.loads(row.observed)["values"] is not None]
+            observed = [(row.observed, row.uuid) for row in rows]
+            self._db.executemany("UPDATE datasets SET observed = ? WHERE uuid = ?", observed)
+            self._follow_note()
+        self._incomplete = False
+        return True
+
+    def _disconnect(self) -> None:
+        """SQLite leaves the files of the new one alone, as the path of the old one is another file now."""
         if self._connection is not None:
             self._connection.close()
             self._connection = None
-        self.generation += 1
+
+    def _remember(self) -> None:
+        kept = self._unconfirmed
+        if kept is not None:
+            kept.add(self._db.execute("SELECT * FROM outbox WHERE seq > ? ORDER BY seq", (kept.last,)))
 
     def _fill(self, new: Path, rows: Callable[[], Mapping[str, Iterable[Sequence[object]]]]) -> bool:
         """Write tables with these rows, and the open datasets, into a new file; False if the rows cannot be read."""
@@ -335,11 +379,18 @@ class Spool:
             if self.identity is not None:
                 meta["identity"] = json.dumps(asdict(self.identity))
             db.executemany("INSERT OR IGNORE INTO meta VALUES (?, ?)", meta.items())
-            # Those of the old file know more.
-            insert = _INSERT_DATASET.replace("REPLACE", "IGNORE")
-            db.executemany(insert, [(*astuple(opened), time.time()) for opened in self.open_rows()])
+            self._write_known(db)
             db.execute("COMMIT")
         return True
+
+    def _write_known(self, db: sqlite3.Connection) -> None:
+        """Write the open datasets and unconfirmed messages that this process knows, unless they are there."""
+        insert = _INSERT_DATASET.replace("REPLACE", "IGNORE")
+        db.executemany(insert, [(*astuple(opened), time.time()) for opened in self.open_rows()])
+        db.executemany(
+            "INSERT OR IGNORE INTO outbox SELECT ?1, ?2, ?3, ?4, ?5 WHERE ?1 NOT IN (SELECT seq FROM refused)",
+            self._unconfirmed or (),
+        )
 
     def _rows_of_old_file(self) -> dict[str, sqlite3.Cursor]:
         """What was removed is still there for those who have it open."""
@@ -351,7 +402,10 @@ class Spool:
         self._db.execute("SELECT 1")
         self._renew_lock()
         self._find_gone()
-        # The companion may have numbered a message for a file that was removed meanwhile. Others would miss it here.
+        self._follow_note()
+
+    def _follow_note(self) -> None:
+        """The companion may have numbered a message for a file that was removed: others would miss it here."""
         row = self._db.execute("SELECT content FROM meta WHERE name = 'seq'").fetchone()
         if (noted := self._noted_seq() or 0) > (int(row[0]) if row else 0):
             self._write_meta("seq", str(noted))
@@ -373,20 +427,40 @@ class Spool:
             self._seen[path] = now
 
     def _renew_lock(self) -> None:
-        """Make the lock file anew if it was removed: else the next program would adopt this spool."""
+        """Lock the lock file anew if somebody has removed or replaced it.
+
+        Until then `_check_alone` keeps other programs away. The companion has to hold the new lock, too.
+        """
         path = self.path.with_suffix(".lock")
-        if path.exists():
-            return
+        with contextlib.suppress(FileNotFoundError):
+            if path.stat().st_ino == os.fstat(self.lock).st_ino:
+                return
         seq, old = self._noted_seq(), self.lock
-        self.lock = _take_lock(path)
+        try:
+            self.lock = _take_lock(path)
+        except SpoolLocked:
+            return  # another program is looking at it, and will find that this one has the file open
         os.close(old)
         self._note_seq(seq or 0)
-        self.generation += 1  # the companion has to hold the new one
-        log.error("somebody has removed %s: it is made anew", path)
+        log.error("somebody has removed or replaced %s: it is locked anew", path)
+
+    def _check_alone(self) -> None:
+        """SpoolLocked if another process has the file of an orphan open, although its lock is free.
+
+        Somebody has then removed or replaced the lock file. Must not be called for a file that this process has open:
+        closing it here would release SQLite's locks.
+        """
+        with self.path.open("r+b") as file:
+            try:
+                fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB, _SHARED_SIZE, _SHARED_FIRST)
+            except (BlockingIOError, PermissionError) as error:
+                raise SpoolLocked(self.path) from error
 
     def _note_seq(self, seq: int) -> None:
         """Write the last `seq` into the lock file: it shows what has vanished with the other one. It is not synced."""
         before = os.fstat(self.lock)
+        if os.geteuid() not in (0, before.st_uid):
+            return  # this account may not set the time, which matters more
         with contextlib.suppress(OSError):  # the commit counts; without this a loss is seen by SciCow only later
             os.pwrite(self.lock, b"%020d\n" % seq, 0)
         os.utime(self.lock, ns=(before.st_atime_ns, before.st_mtime_ns))  # the time is that of `show_alive`
@@ -395,8 +469,17 @@ class Spool:
         noted = os.pread(self.lock, 21, 0)
         return int(noted) if noted.strip().isdigit() else None
 
+    @property
+    def damaged(self) -> bool:
+        """Whether SQLite finds a mistake in the file."""
+        try:
+            self._check_pages()
+        except sqlite3.DatabaseError as error:
+            return is_damage(error)
+        return False
+
     def _check_pages(self) -> None:
-        """sqlite3.DatabaseError if an orphan is damaged: later it would hold up the messages of this program."""
+        """sqlite3.DatabaseError if the file is damaged. One of an orphan would hold up the messages of this program."""
         (found,) = self._db.execute("PRAGMA quick_check(1)").fetchone()
         if found != "ok":
             raise sqlite3.DatabaseError(str(found).replace("\n", " "))
@@ -541,10 +624,13 @@ class Spool:
             begun = [(batch.uuid,) for batch in batches if batch.begins]
             self._db.executemany("UPDATE datasets SET announced = 2 WHERE uuid = ?", begun)
         self._note_seq(last)
+        with contextlib.suppress(sqlite3.Error):  # they are written; `follow` tries this again
+            self._remember()
         return list(range(first, last + 1))
 
     def waiting(self, limit: int, after: int = 0) -> list[OutboxMessage]:
         """The oldest messages of the outbox whose seq is above `after`."""
+        self._remember()
         rows = self._db.execute("SELECT * FROM outbox WHERE seq > ? ORDER BY seq LIMIT ?", (after, limit))
         return [OutboxMessage(*row) for row in rows]
 
@@ -558,6 +644,8 @@ class Spool:
         with self._transaction():
             self._db.executemany("DELETE FROM outbox WHERE seq = ?", numbers)
             self._db.executemany("DELETE FROM refused WHERE seq = ?", numbers)
+        if self._unconfirmed is not None:
+            self._unconfirmed.discard(seqs)
 
     def refuse(self, reasons: Mapping[int, str]) -> None:
         """Move messages that Kafka refuses out of the outbox, so that they do not block the others.
@@ -667,14 +755,17 @@ class LeftSpool:
     why: str
 
 
-def orphans(directory: Path, refusal: Callable[[Spool], str]) -> tuple[list[Spool], list[LeftSpool]]:
+def orphans(
+    directory: Path, refusal: Callable[[Spool], str], mine: Collection[Path] = ()
+) -> tuple[list[Spool], list[LeftSpool]]:
     """Adopt the spools in a folder whose programs have exited, and name those that are left alone.
 
-    `refusal` says why one must not be sent by this process, "" if it may. OSError if the folder cannot be read.
+    `refusal` says why one must not be sent by this process, "" if it may; `mine` are those that it has open. OSError
+    if the folder cannot be read.
     """
     found: list[Spool] = []
     left: list[LeftSpool] = []
-    for path in sorted(directory.glob(f"*{SPOOL_SUFFIX}")):
+    for path in sorted(set(directory.glob(f"*{SPOOL_SUFFIX}")).difference(mine)):
         try:
             spool = Spool(path)
             # An empty one is adopted in order to be deleted.
@@ -726,7 +817,7 @@ def rename_damaged(path: Path) -> Path:
     if path.exists():
         path.rename(aside)
     else:
-        aside.touch(0o600, exist_ok=False)  # its -wal alone may have all
+        os.close(open_file(aside, os.O_WRONLY | os.O_EXCL))  # its -wal alone may have all
     with contextlib.suppress(FileNotFoundError):  # it has the last changes
         path.with_name(f"{path.name}-wal").rename(f"{aside}-wal")
     path.with_name(f"{path.name}-shm").unlink(missing_ok=True)
@@ -749,7 +840,7 @@ def _observed(kept: dict[str, Any] | None) -> Observed:
 
 
 def _take_lock(path: Path) -> int:
-    handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    handle = open_file(path, os.O_RDWR)
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as error:

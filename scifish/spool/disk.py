@@ -1,10 +1,11 @@
-"""Why a disk refuses writes: SQLite says "disk I/O error" where a quota is used up, and free space does not show it."""
+"""The files of a spool on the disk: who may use them, and why the disk refuses writes."""
 
 from __future__ import annotations
 
 import errno
 import os
 import sqlite3
+import stat
 import tempfile
 from pathlib import Path
 
@@ -12,6 +13,23 @@ QUOTA_USED_UP = "its quota is used up: make room, or ask for more"
 
 PROBE_BYTES = 65_536
 """With less than this left of a quota, nothing of use can be written."""
+
+
+_OF_GROUP = stat.S_ISGID | stat.S_IWGRP
+
+
+def open_file(path: Path, flags: int) -> int:
+    """Open or make a file in a folder of spools. OSError if that is refused, or if it is a link.
+
+    It is for this account only; or also for its group, if the folder is of mode 2770 (or 2775): then the accounts of
+    that group may take over each other's spools. SQLite gives its own files the same mode, and a folder of that mode
+    the group.
+    """
+    handle = os.open(path, flags | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    found = os.fstat(handle)
+    if found.st_uid == os.geteuid() and path.parent.stat().st_mode & _OF_GROUP == _OF_GROUP:
+        os.fchmod(handle, stat.S_IMODE(found.st_mode) | 0o060)
+    return handle
 
 
 def _quota_is_used_up(folder: Path) -> bool:

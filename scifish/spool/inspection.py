@@ -31,7 +31,10 @@ def listing(path: Path) -> Message:
         messages = [_message(*row) for row in waiting]
         refused = db.execute("SELECT seq, topic, uuid, message, since, reason FROM refused ORDER BY seq")
         messages += [_message(*row) for row in refused]
-        recording = db.execute("SELECT uuid, started, given FROM datasets ORDER BY started").fetchall()
+        recording = db.execute(
+            "SELECT uuid, started, given FROM datasets"
+            " WHERE json_extract(given, '$.annotation') IS NULL ORDER BY started"
+        ).fetchall()
     return {
         "path": str(path),
         "origin": summary.origin,
@@ -113,6 +116,22 @@ def summarise(path: Path) -> SpoolSummary:
     """The summary of a spool, whether or not its program is running. sqlite3.Error or OSError if it cannot be read."""
     with _opened(path) as (summary, _):
         return summary
+
+
+def holds(path: Path, dataset: str, unsent: bool) -> bool:
+    """Whether a dataset is in this spool and no message of it was composed, or (`unsent`) one waits to be sent.
+
+    Raises as `summarise`.
+    """
+    with contextlib.closing(sqlite3.connect(f"file:{quote(str(path))}?mode=ro", uri=True)) as db:
+        (found,) = db.execute(
+            "SELECT EXISTS (SELECT 1 FROM datasets WHERE announced != 2 AND json_extract(given, '$.annotation') IS NULL"
+            " AND ?1 IN (uuid, json_extract(given, '$.dataset')))"
+            " OR ?2 AND EXISTS (SELECT 1 FROM outbox WHERE uuid = ?1)"
+            " OR ?2 AND EXISTS (SELECT 1 FROM refused WHERE uuid = ?1)",
+            (dataset, unsent),
+        ).fetchone()
+    return bool(found)
 
 
 def _is_locked(path: Path) -> bool:

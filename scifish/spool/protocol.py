@@ -21,15 +21,13 @@ from scifish.spool.database import OpenDatasetRow
 
 @dataclass(frozen=True)
 class Hello:
-    """The first line. `lock` is the inherited descriptor of the lock file of the spool, whose file is the
-    `generation`-th new one.
+    """The first line. `lock` is the inherited descriptor of the lock file of the spool.
 
     `settings` describe the settings' source (`scifish.settings.sources.source_of`); `folders` may hold orphaned spools.
     """
 
     spool: str
     lock: int
-    generation: int
     settings: Message
     folders: list[str]
 
@@ -119,10 +117,10 @@ class LimitReport:
 
 @dataclass(frozen=True)
 class DamageReport:
-    """The spool's file is damaged: the program has to start a new one, unless it has. The companion exits."""
+    """The spool's file, which has this `inode`, is damaged: the program has to start a new one, unless it has."""
 
     error: str
-    generation: int
+    inode: int
 
 
 Report = AliveReport | LogReport | TroubleReport | PlaceReport | SnapshotReport | LimitReport | DamageReport

@@ -93,6 +93,7 @@ class Sender(threading.Thread):
         self._single: Producer | None = None  # whose batches have one message
         self._config: dict[str, Any] = {}
         self._wake = threading.Event()
+        self._read_again = threading.Event()
         self._stopping = False
         self.trouble = ""
         """Why nothing is sent at the moment; "" if all is well."""
@@ -105,6 +106,11 @@ class Sender(threading.Thread):
     def retry_refused(self) -> None:
         """Try all messages that Kafka refuses now, in place of after the next wait."""
         self._retries.restart()
+        self._wake.set()
+
+    def read_again(self) -> None:
+        """Read the spools from their first message on: one is in a new file."""
+        self._read_again.set()
         self._wake.set()
 
     @property
@@ -185,6 +191,9 @@ class Sender(threading.Thread):
 
     def _round(self) -> int:
         """Read all spools once; the number of messages passed to librdkafka."""
+        if self._read_again.is_set():
+            self._read_again.clear()
+            self._after.clear()
         produced = sum(self._produce_next(spool) for spool in list(self._spools)) + self._retry_round()
         in_batches = self._in_flight - self._alone - self._retries.in_flight
         # Returns at the first delivery report.

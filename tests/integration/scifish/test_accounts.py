@@ -11,11 +11,14 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from uuid import uuid4
 
 import pytest
 
 from scifish.spool.database import Spool
 from tests.builders.messages import message
+from tests.servers.kafka import Kafka
+from tests.servers.topic import Topic
 from tests.waiting import PATIENCE
 
 UID = "54321"
@@ -127,3 +130,50 @@ def test_what_another_account_has_left_is_said(run: Run, tmp_path: Path) -> None
         done = run(SCIFISH, *command)
         assert done.returncode == 1
         assert "it belongs to the account root, whose program has exited; as this account, run: scifish" in done.stdout
+
+
+GROUP = "54400"
+
+
+def test_an_account_of_the_folders_group_adopts_what_another_one_has_left(tmp_path: Path, kafka: Kafka) -> None:
+    tmp_path.chmod(0o777)
+    folder = tmp_path / "spool"
+    folder.mkdir()
+    os.chown(folder, -1, int(GROUP))
+    folder.chmod(0o2770)
+    topic = Topic(kafka.bootstrap, f"scifish-accounts-{uuid4().hex[:8]}")
+    settings = tmp_path / "scifish.yaml"
+
+    def configure(brokers: str) -> None:
+        settings.write_text(
+            f"Beamline: lab\nTopic: {topic.name}\nKafkaBootstrapServers: {brokers}\nSpoolDirectory: {folder}\n"
+        )
+
+    def run(uid: int, *command: str) -> subprocess.CompletedProcess[str]:
+        may_read = ["--inh-caps", "+dac_read_search", "--ambient-caps", "+dac_read_search"]
+        account = ["setpriv", "--reuid", str(uid), "--regid", str(uid), "--groups", GROUP, *may_read]
+        environment = {"SCIFISH_CONFIG": str(settings), "XDG_STATE_HOME": str(tmp_path / str(uid))}
+        return subprocess.run(
+            [*account, *command],
+            env=environment,
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            timeout=PATIENCE,
+            start_new_session=True,
+        )
+
+    configure("127.0.0.1:9")
+    together_with_its_companion = PROGRAM.replace("os.kill(os.getpid(), 9)", "os.killpg(0, 9)")
+    done = run(
+        54322, sys.executable, "-c", together_with_its_companion.replace("fish.end_scan()", "fish.send_start()"), "077"
+    )
+    assert (done.returncode, done.stderr) == (-9, "")
+    (spool,) = folder.glob("*.spool")
+    assert spool.stat().st_uid == 54322
+    configure(kafka.bootstrap)
+    assert run(54323, SCIFISH, "flush").returncode == 0
+    ended = topic.wait_for(lambda m: m["type"] == "ended")
+    assert (ended["datasetName"], ended["status"]) == ("by nobody", "interrupted")
+    assert not list(folder.glob("*.spool"))
+    topic.close()

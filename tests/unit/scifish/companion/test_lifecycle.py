@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 import threading
 import time
 from collections.abc import Callable, Collection, Iterator
@@ -23,7 +24,7 @@ from scifish.settings import Settings
 from scifish.settings.sources import FixedSettings
 from scifish.spool.database import OpenDatasetRow, Spool
 from scifish.spool.inspection import summarise
-from scifish.spool.protocol import Begin, End, Report, SnapshotReport
+from scifish.spool.protocol import Begin, DamageReport, End, Report, SnapshotReport
 from tests.spools import under
 from tests.waiting import PATIENCE, eventually
 
@@ -142,6 +143,22 @@ def test_lost_commands_are_found_in_the_spool(start: Start, spool: Spool) -> Non
     assert said(supervisor, spool, 2)[1] == ("began", UUIDS[1])
     supervisor.executor.submit_retrying(lambda: spool.end(UUIDS[1], None, COMPLETED)).result()
     assert said(supervisor, spool, 3)[2] == ("ended", UUIDS[1])
+
+
+def test_damage_of_another_programs_spool_does_no_harm_to_this_one(
+    start: Start, spool: Spool, reports: list[Report]
+) -> None:
+    spool.put("t", {"uuid": UUIDS[0], "type": "ended", "scientificMetadata": {}})
+    inode = spool.path.stat().st_ino
+    supervisor = start()
+
+    def read_another() -> None:
+        raise sqlite3.DatabaseError("database disk image is malformed")
+
+    with pytest.raises(sqlite3.DatabaseError):
+        supervisor.executor.submit(read_another).result()
+    assert spool.path.stat().st_ino == inode
+    assert not [report for report in reports if isinstance(report, DamageReport)]
 
 
 def test_a_spool_that_is_let_go_of_a_little_later_is_taken_over_soon(

@@ -8,6 +8,8 @@ import sqlite3
 import subprocess
 import sys
 import threading
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,13 +19,15 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from scifish.companion.scidog_reports import shortage
-from scifish.dataset.compose import Record
+from scifish.dataset.compose import Observed, Record
 from scifish.settings.identity import Identity
 from scifish.spool import database as database_module
 from scifish.spool import executor as executor_module
+from scifish.spool import unconfirmed
 from scifish.spool.database import OpenDatasetRow, Spool, SpoolLocked, as_text, orphans, rename_damaged
 from scifish.spool.executor import SpoolExecutor
 from scifish.spool.inspection import summarise
+from tests.paths import ROOT
 from tests.spools import adopted
 from tests.waiting import PATIENCE, eventually
 
@@ -200,12 +204,13 @@ def test_a_spool_that_is_removed_under_its_program_is_written_anew_with_all_that
     spool.delivered([1])
     spool.begin(OpenDatasetRow.of(Record("open", 1.0, {"datasetName": "x"})))
     spool.check_file()
+    first = path.stat().st_ino
     for name in ("", "-wal") if gone == "both" else (gone,):
         path.with_name(path.name + name).unlink()
     spool.check_file()
-    assert spool.generation == 1
+    second = path.stat().st_ino
     spool.check_file()
-    assert spool.generation == 1
+    assert first != second == path.stat().st_ino
     assert spool.put("t", message("u2")) == [3]
     spool.close()
     (again,) = adopted(path.parent)
@@ -232,6 +237,73 @@ def test_a_spool_that_is_truncated_is_written_anew_with_what_is_open_and_a_gap(p
     spool.close()
 
 
+@pytest.fixture
+def pair(path: Path) -> Iterator[tuple[Spool, Spool]]:
+    """One file as a program and its companion have it."""
+    mine = Spool(path, ORIGIN)
+    companion = Spool(path, lock=os.dup(mine.lock))
+    mine.check_file()
+    yield mine, companion
+    companion.leave()
+    mine.close()
+
+
+@pytest.mark.parametrize("how", ["truncated", "removed"])
+def test_the_companion_writes_into_a_new_file_what_only_it_knows(pair: tuple[Spool, Spool], how: str) -> None:
+    mine, companion = pair
+    values = {"Ring current": {"value": 250.0, "unit": "mA", "human_name": "", "source": "", "time": ""}}
+    began, ended = Record("open", 1.0, {}), Record("over", 1.0, {}, ending={"status": "completed", "endTime": 2.0})
+    mine.open_rows = lambda: [OpenDatasetRow.of(began)]
+    companion.open_rows = lambda: [
+        OpenDatasetRow.of(replace(each, observed=Observed(values=values))) for each in (began, ended)
+    ]
+    mine.put("t", message("comment of a user"))
+    for uuid in ("first", "second", "confirmed"):
+        companion.put("t", message(uuid))
+    companion.delivered([4])
+    companion.refuse({2: "too large"})
+    assert not companion.follow()
+    if how == "truncated":
+        os.truncate(mine.path, 0)
+    else:
+        mine.path.unlink()
+    mine.check_file()
+    companion.put("t", message("into the file that is gone"))
+    assert companion.follow()
+    assert not companion.follow()
+    assert mine.put("t", message("later")) == [6]
+    has = [(each.seq, each.uuid) for each in (*companion.waiting(9), *companion.refused(9))]
+    first = [(1, "comment of a user"), (2, "first"), (3, "second"), (5, "into the file that is gone"), (6, "later")]
+    assert sorted(has) == first
+    assert {each.record.uuid: each.record.observed.values for each in mine.open_datasets()} == {
+        "open": values,
+        "over": values,
+    }
+    companion.delivered([1, 2, 3, 5, 6])
+    for each in ("open", "over"):
+        companion.forget(each)
+
+
+def test_the_messages_beyond_what_is_kept_in_memory_follow_when_some_are_confirmed(
+    pair: tuple[Spool, Spool], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(unconfirmed, "MAX_UNCONFIRMED_BYTES", 3_000)
+    _, companion = pair
+    companion.put("t", *(message(str(number), text="x" * 900) for number in range(6)))
+    companion.put("t", message("last", text="x" * 900))
+    kept = lambda: [row[0] for row in companion._unconfirmed or ()]  # noqa: E731
+    assert kept() == [1, 2, 3]
+    assert caplog.text.count("from number 4 on they are on disk only") == 1
+    companion.delivered([1, 2, 3])
+    companion.follow()
+    assert kept() == [4, 5, 6]
+    companion.delivered([4, 5, 6])
+    companion.follow()
+    assert kept() == [7]
+    companion.delivered([7])
+    assert kept() == []
+
+
 def test_an_orphan_with_a_damaged_page_is_put_aside_when_it_is_found(path: Path) -> None:
     spool = Spool(path, ORIGIN)
     spool.put("t", *(message(f"u{n}", text="x" * 3000) for n in range(50)))
@@ -243,15 +315,26 @@ def test_an_orphan_with_a_damaged_page_is_put_aside_when_it_is_found(path: Path)
     assert path.with_suffix(".broken").exists()
 
 
-def test_a_lock_file_that_is_removed_is_made_anew_before_another_program_adopts_the_spool(path: Path) -> None:
+@pytest.mark.parametrize("how", ["removed", "replaced"])
+def test_a_lock_file_that_is_removed_or_replaced_lets_nobody_adopt_the_spool(path: Path, how: str) -> None:
     spool = Spool(path, ORIGIN)
     spool.put("t", message())
-    path.with_suffix(".lock").unlink()
+    lock, first = path.with_suffix(".lock"), spool.lock
+    lock.unlink()
+    if how == "replaced":
+        lock.write_text("")
+    # Before it is noticed: SQLite's locks are those of a process, so it takes another one to ask for them.
+    adopt = f"from pathlib import Path; from tests.spools import adopted; print(adopted(Path({str(path.parent)!r})))"
+    done = subprocess.run([sys.executable, "-c", adopt], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"
     spool.check_file()
-    assert spool.generation == 1
+    assert spool.lock != first
     with pytest.raises(SpoolLocked):
         Spool(path)
+    assert spool.put("t", message()) == [2]
+    spool.delivered([1, 2])
     spool.close()
+    assert list(path.parent.iterdir()) == []
 
 
 @pytest.mark.parametrize("how", ["emptied", "without its -wal"])

@@ -78,7 +78,7 @@ def test_a_report_arrives_as_it_was_sent(report: Report) -> None:
 
 
 def test_a_folder_whose_name_is_not_utf8_arrives() -> None:
-    hello = Hello(os.fsdecode(b"/data/\xff/run-1.spool"), 7, 0, {"file": "x"}, ["/var/lib/scifish"])
+    hello = Hello(os.fsdecode(b"/data/\xff/run-1.spool"), 7, {"file": "x"}, ["/var/lib/scifish"])
     assert decode_hello(encode(hello)) == hello
 
 

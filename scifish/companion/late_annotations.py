@@ -1,0 +1,30 @@
+"""Annotations on datasets that are still on this machine: they follow their dataset, also one of another program."""
+
+from __future__ import annotations
+
+import logging
+import sqlite3
+from collections.abc import Sequence
+from pathlib import Path
+
+from scifish.dataset.compose import Record
+from scifish.spool.database import SPOOL_SUFFIX
+from scifish.spool.inspection import holds
+
+log = logging.getLogger(__name__)
+
+
+def waits_for_dataset(record: Record, own: Path, folders: Sequence[Path]) -> bool:
+    """Whether this is an annotation in the spool `own`, and a spool in the folders has its dataset.
+
+    A dataset whose proposal is not known stays there, for example. A spool that cannot be read does not count.
+    """
+    if "annotation" not in record.given:
+        return False
+    for path in {path for folder in (*folders, own.parent) for path in folder.glob(f"*{SPOOL_SUFFIX}")}:
+        try:
+            if holds(path, record.dataset, unsent=path != own):  # what is in one outbox is sent in order
+                return True
+        except (sqlite3.Error, OSError) as error:
+            log.debug("%s cannot be read: %s", path, error)
+    return False
