@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import socket
 import sys
 import time
@@ -14,7 +15,8 @@ from scifish.message import Origin
 
 def origin(program: str = "") -> Origin:
     """The `origin` of all messages of this process. `program` is found out where it is not given."""
-    host = socket.gethostname()
+    # Linux takes any bytes for a name; this one is part of a file's name and of messages.
+    host = re.sub(r"[^A-Za-z0-9._-]", "_", socket.gethostname()).lstrip(".") or "unknown"
     started = time.strftime("%Y%m%dT%H%M%S", time.gmtime())
     unique = os.urandom(3).hex()
     return {
