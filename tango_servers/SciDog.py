@@ -35,10 +35,11 @@ from scifish.settings import (
     save_last_good,
     settings_from_properties,
 )
-from scifish.settings.entries import Entry, entries_as_json, parse_entries
+from scifish.settings.entries import Entry, entries_as_json, parse_new_entries
 from scifish.settings.fallback import with_last_good
 from scifish.tango_io.database import TangoDatabase, reason, text
 from scifish.tango_io.executors import ThreadPool
+from scifish.tango_io.property_limits import MAX_NAME_CHARACTERS
 from tango_servers.common.arguments import (
     WrongArgument,
     caller,
@@ -62,6 +63,20 @@ DATABASE_ANSWER_SECONDS = 2.0
 
 MAX_LISTED_CHANGES = 200
 """Changes that one call of History returns."""
+
+MAX_TROUBLES = 100
+"""Programs whose trouble is shown. The oldest report gives way."""
+
+MAX_TROUBLE_CHARACTERS = 1_000
+
+MAX_READING_THREADS = 64
+"""Threads for Validate and Preview: as many devices may hang at the same time."""
+
+MAX_CHECKED_ENTRIES = 5_000
+"""Entries that Validate and Preview read at a time."""
+
+MAX_BROWSED = 16
+"""Devices that BrowseAttributes asks at the same time, also those that hang."""
 
 SNAPSHOT_REPORT_FIELDS = dict.fromkeys(("uuid", "name", "time", "program", "host"), str) | {
     "values": int,
@@ -202,8 +217,9 @@ class SciDog(Device):
         self._reads = self._shown_read = 0
         self._connected: tuple[TangoDatabase, Editor] | None = None
         self._history = History(history)
-        self._reader = Reader()
+        self._reader = Reader(MAX_READING_THREADS)
         self._pool = ThreadPool("scidog-ask")
+        self._browsing = ThreadPool("scidog-browse", MAX_BROWSED)  # apart: those that hang must stop nothing else
         self._database = ExclusiveCaller(self._pool)
         self._refresh()
         self._background = PeriodicThread(f"{self.get_name()} properties", self._refresh, PROPERTY_CHECK_SECONDS)
@@ -212,6 +228,7 @@ class SciDog(Device):
     def delete_device(self) -> None:
         self._background.stop()
         self._pool.stop()
+        self._browsing.stop()
         self._reader.close()
 
     def _refresh(self) -> None:
@@ -423,12 +440,13 @@ class SciDog(Device):
         """A program that records reports that its metadata waits, or its disk is nearly full. Shown in Problems."""
         if len(texts) != 3:
             raise WrongReport(f"expected three texts (run, program and host, trouble), but got {len(texts)}")
-        run, who, trouble = texts
+        run, who, trouble = (" ".join(given[:MAX_TROUBLE_CHARACTERS].split()) for given in texts)
         with tango.AutoTangoMonitor(self):
+            self._troubles.pop(run, None)
             if trouble:
                 self._troubles[run] = (time.monotonic(), sendable(f"{who}: {trouble}"))
-            else:
-                self._troubles.pop(run, None)
+            while len(self._troubles) > MAX_TROUBLES:
+                del self._troubles[next(iter(self._troubles))]
             self._publish()
 
     @command(
@@ -603,6 +621,8 @@ class SciDog(Device):
     def BrowseDevices(self, pattern: str) -> list[str]:
         """Devices to choose from."""
         wanted = text(pattern).strip() or "*"
+        if len(wanted) > MAX_NAME_CHARACTERS:
+            raise WrongArgument(f"the pattern has {len(wanted)} characters; {MAX_NAME_CHARACTERS} are possible")
         wanted = wanted if "*" in wanted else f"*{wanted}*"
         try:
             return list(
@@ -610,6 +630,8 @@ class SciDog(Device):
             )
         except TimeoutError as error:
             raise NoAnswer("the Tango database does not answer") from error
+        except tango.DevFailed as failed:
+            raise NoAnswer(f"the Tango database: {reason(failed)}") from failed
 
     @command(
         doc_in="Name of a device",
@@ -619,8 +641,12 @@ class SciDog(Device):
     def BrowseAttributes(self, device: str) -> str:
         """A device's attributes to choose from. Fails if it does not answer within 2.5 s."""
         name = text(device).strip()
+        if self._browsing.busy >= MAX_BROWSED:
+            raise NoAnswer(f"{MAX_BROWSED} devices that were asked before have not answered yet: try again later")
         try:
-            return json.dumps(call_with_timeout(self._pool, check.CHECK_REPLY_SECONDS, lambda: check.attributes(name)))
+            return json.dumps(
+                call_with_timeout(self._browsing, check.CHECK_REPLY_SECONDS, lambda: check.attributes(name))
+            )
         except TimeoutError as error:
             raise NoAnswer(f"{name} has not answered within {check.CHECK_REPLY_SECONDS:g} s") from error
         except tango.DevFailed as failed:
@@ -667,7 +693,10 @@ class SciDog(Device):
         else:
             found = config_in(settings, _config_name(which, settings))
             name, lines = found.name, list(found.lines)
-        return settings, *parse_entries(lines, name)
+        entries, problems = parse_new_entries(lines, name)
+        if len(entries) > MAX_CHECKED_ENTRIES:
+            raise WrongArgument(f"it has {len(entries)} entries; {MAX_CHECKED_ENTRIES} can be read at a time")
+        return settings, entries, problems
 
     def _is_defined(self, until: float, device: str) -> bool:
         """Whether the database has it; True if there is no time left to ask, or no answer."""
@@ -693,7 +722,7 @@ def _config_name(given: str, settings: Settings) -> str:
 
 
 def _described(found: StoredConfiguration) -> str:
-    entries, problems = parse_entries(found.lines, found.name)
+    entries, problems = parse_new_entries(found.lines, found.name)
     return json.dumps(
         {
             "name": found.name,

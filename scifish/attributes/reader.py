@@ -46,6 +46,9 @@ CONFIG_EVENT_SECONDS = 0.05
 CONFIG_THREADS = 4
 """Threads that subscribe to configurations: a device that hangs must not stop the subscriptions to others."""
 
+MAX_KNOWN_DEVICES = 5_000
+"""Devices that a reader without events keeps a connection to: SciDog's clients name ever new ones."""
+
 MAX_PICTURES = 10
 """Maximum number of pictures of one dataset."""
 
@@ -229,6 +232,8 @@ class Reader:
         with self._lock:
             device = self._devices.get(name)
             if device is None:
+                if len(self._devices) >= MAX_KNOWN_DEVICES and self._config_source is not ConfigSource.EVENTS:
+                    del self._devices[next(iter(self._devices))]  # a running read goes on
                 device = self._devices[name] = self._new_device(name)
         busy_since = device.busy_since
         if now < device.hangs_until or (busy_since is not None and now - busy_since >= _HANGS_FRACTION * timeout):
@@ -268,8 +273,8 @@ class Reader:
         return found
 
     def _hangs(self, name: str, since: float) -> bool:
-        device = self._devices[name]
-        return device.hangs_until > since or device.busy_since is not None
+        device = self._devices.get(name)  # None if other reads needed the room
+        return device is None or device.hangs_until > since or device.busy_since is not None
 
     def described(self, device: str) -> DeviceDescription | None:
         """The description of a device; None if it has never answered."""

@@ -18,7 +18,7 @@ import tango
 from scifish.configurations.history import DATABASE_AUTHOR, Change, History
 from scifish.native import threading
 from scifish.settings import CONFIG_PREFIX, DEFAULT_ALWAYS, Settings, settings_from_properties
-from scifish.settings.entries import parse_entries
+from scifish.settings.entries import parse_new_entries
 from scifish.settings.fallback import with_last_good
 from scifish.tango_io import property_limits
 from scifish.tango_io.database import reason
@@ -338,7 +338,7 @@ def _check_content(lines: Sequence[str], name: str) -> None:
     if not lines:
         raise WrongContent(f"{name}: there is no line; to remove the configuration, delete it")
     _check_storable(CONFIG_PREFIX + name, lines)
-    _, problems = parse_entries(lines, name)
+    _, problems = parse_new_entries(lines, name)
     if problems:
         raise WrongContent("nothing was saved: " + "; ".join(problems[:20]))
 

@@ -25,7 +25,7 @@ from scifish.settings.entries import (
     checked,
     flow,
     line_of,
-    parse_entries,
+    parse_new_entries,
     written_fields,
 )
 from scifish.tango_io.property_limits import storage_problems
@@ -107,7 +107,7 @@ def lines_from_text(text: str) -> list[str]:
 
 
 def _rewritable(lines: Sequence[str]) -> bool:
-    return bool(storage_problems("", lines)) and not parse_entries(lines)[1]
+    return bool(storage_problems("", lines)) and not parse_new_entries(lines)[1]
 
 
 _MARK = re.compile(r"(?:---|\.\.\.|%YAML)(?:\s.*)?")

@@ -114,12 +114,12 @@ ConfigurationLoader.add_implicit_resolver(
 
 def parse_entries(lines: Sequence[str], config_name: str = "") -> tuple[list[Entry], list[str]]:
     """The correct entries, and a sentence for each mistake, with its line."""
-    entries, problems = _parse_entries(tuple(lines), config_name)
+    entries, problems = _parsed(tuple(lines), config_name)
     return list(entries), list(problems)
 
 
-@lru_cache(maxsize=64)  # each scan parses the same lines
-def _parse_entries(lines: tuple[str, ...], config_name: str) -> tuple[tuple[Entry, ...], tuple[str, ...]]:
+def parse_new_entries(lines: Sequence[str], config_name: str = "") -> tuple[list[Entry], list[str]]:
+    """As `parse_entries`, for lines that are not in use: the result is not kept in memory."""
     entries: list[Entry] = []
     problems: list[str] = []
     names: dict[tuple[str, str], int] = {}
@@ -134,7 +134,11 @@ def _parse_entries(lines: tuple[str, ...], config_name: str) -> tuple[tuple[Entr
             problems.append(f"{where}: the name {entry.name!r} is taken by line {first}; this line is not recorded")
             continue
         entries.append(entry)
-    return tuple(entries), tuple(problems)
+    return entries, problems
+
+
+_parsed = lru_cache(maxsize=64)(parse_new_entries)
+"""Each scan parses the same lines."""
 
 
 def effective_entries(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import binascii
 import json
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -18,12 +17,19 @@ LOCAL_ADDRESSES = ("unix", "127.0.0.1", "::1", "::ffff:127.0.0.1")
 """How omniORB names a client on this machine."""
 
 
+MAX_REQUEST_CHARACTERS = 1_000_000
+"""Of the texts of one call: some 10,000 entries of a configuration. Parsing much more would take minutes."""
+
+MAX_CALLER_CHARACTERS = 100
+
+
 class WrongArgument(ValueError):
     """An argument does not have the documented form."""
 
 
 def text_arguments(given: Sequence[str], minimum: int, maximum: int, what: str) -> list[str]:
     """The texts of a command, with "" for optional ones that are missing. WrongArgument for a wrong number of texts."""
+    _check_length(sum(map(len, given)))
     found = [text(word).strip() for word in given]
     if not minimum <= len(found) <= maximum:
         raise WrongArgument(f"expected {what}, but got {len(found)} texts")
@@ -32,6 +38,7 @@ def text_arguments(given: Sequence[str], minimum: int, maximum: int, what: str) 
 
 def json_object(given: str, known: Sequence[str]) -> dict[str, Any]:
     """A JSON object with only these names. WrongArgument otherwise."""
+    _check_length(len(given))
     try:
         found = json.loads(text(given))
     except (ValueError, RecursionError) as error:
@@ -42,6 +49,11 @@ def json_object(given: str, known: Sequence[str]) -> dict[str, Any]:
     if unknown:
         raise WrongArgument(f"unknown: {', '.join(unknown)}; allowed are {', '.join(known)}")
     return found
+
+
+def _check_length(characters: int) -> None:
+    if characters > MAX_REQUEST_CHARACTERS:
+        raise WrongArgument(f"it has {characters} characters; {MAX_REQUEST_CHARACTERS} are possible")
 
 
 def text_in(request: Mapping[str, Any], name: str, default: str | None = None) -> str:
@@ -82,13 +94,18 @@ def table_in(request: Mapping[str, Any]) -> list[str]:
         return table_file.lines_from_text(text_in(request, "text"))
     try:
         data = base64.b64decode(text_in(request, "base64"), validate=True)
-    except binascii.Error as error:
+    except ValueError as error:  # binascii.Error, and another one for what is not ASCII
         raise WrongArgument(f"base64: {error}") from error
     return table_file.lines_from_text(table_file.decoded(data))
 
 
 def caller(device: Device, name: str = "") -> str:
-    """Who calls, as far as Tango knows: process and machine. `name` is the name that the client itself gives."""
+    """Who calls, as far as Tango knows: process and machine. `name` is the name that the client itself gives.
+
+    WrongArgument if that is no name.
+    """
+    if len(name) > MAX_CALLER_CHARACTERS or not name.isprintable():
+        raise WrongArgument(f"who must have at most {MAX_CALLER_CHARACTERS} characters that can be printed")
     found = device.get_client_ident()
     if found is None or not found.client_ident:
         where = "unknown"

@@ -13,6 +13,10 @@ MAX_LIST_LENGTH = 1000
 """Elements of an attribute that is a list."""
 
 
+MAX_REFUSAL_CHARACTERS = 5_000
+"""Of an error's text, which may quote what a client has sent."""
+
+
 def sendable(text: str) -> str:
     """The text as Tango can send it: its strings are Latin-1; other characters become `\\u03bb`."""
     return text.encode("latin-1", "backslashreplace").decode("latin-1")
@@ -25,7 +29,8 @@ def raising_devfailed(origin: str, *errors: type[Exception]) -> Iterator[None]:
         yield
     except errors as error:
         # PyTango sends an error's text as UTF-8, but reads it as Latin-1.
-        text = str(error).encode("ascii", "backslashreplace").decode("ascii")
+        text = str(error)[:MAX_REFUSAL_CHARACTERS].encode("ascii", "backslashreplace").decode("ascii")
+        text = text[:MAX_REFUSAL_CHARACTERS]
         tango.Except.throw_exception(f"{origin}_{type(error).__name__}", text, origin)
 
 

@@ -17,6 +17,7 @@ from typing import Any
 import tango
 import yaml
 
+from scifish.settings.entries import YAML_ERRORS
 from scifish.tango_io.database import reason
 from tango_servers.common.background import PeriodicThread
 from tango_servers.pathfixer import sardana_environment
@@ -62,9 +63,12 @@ def parse_consumers(lines: Sequence[str]) -> tuple[list[Consumer], list[str]]:
         if not text or text.startswith("#"):
             continue
         try:
-            consumers.append(_consumer(yaml.safe_load(text)))
-        except yaml.YAMLError:
-            problems.append(f"PathConsumers, line {number}: not YAML: {text!r}")
+            fields = yaml.safe_load(text)
+        except (yaml.YAMLError, *YAML_ERRORS):
+            problems.append(f"PathConsumers, line {number}: not YAML: {text[:80]!r}")
+            continue
+        try:
+            consumers.append(_consumer(fields))
         except ValueError as error:
             problems.append(f"PathConsumers, line {number}: {error}")
     return consumers, problems
@@ -82,16 +86,14 @@ def _consumer(fields: Any) -> Consumer:
     if bool(consumer.attribute) == bool(consumer.environment):
         raise ValueError("name either an attribute or an environment variable")
     try:
-        names = [name for _, name, _, _ in string.Formatter().parse(consumer.template) if name is not None]
+        parts = list(string.Formatter().parse(consumer.template))
     except ValueError as error:
         raise ValueError(f"template {consumer.template!r}: {error}") from error
-    for name in names:
-        if name not in TEMPLATE_FIELDS:
+    for _, name, spec, conversion in parts:
+        if name is not None and name not in TEMPLATE_FIELDS:
             raise ValueError(f"template: {{{name}}} is not known; allowed are {', '.join(TEMPLATE_FIELDS)}")
-    try:
-        consumer.template.format_map(dict.fromkeys(TEMPLATE_FIELDS, "name"))
-    except (ValueError, LookupError) as error:  # only this checks what follows a ':' or a '!'
-        raise ValueError(f"template {consumer.template!r}: {error}") from error
+        if spec or conversion:  # `{path:>999999999}` would take gigabytes
+            raise ValueError(f"template {consumer.template!r}: only a name can be in braces")
     return consumer
 
 

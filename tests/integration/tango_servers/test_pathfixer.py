@@ -489,6 +489,8 @@ def test_each_line_of_the_property_is_a_consumer() -> None:
         ("{device: a/b/c, attribute: x, template: '{path'}", "template '{path'"),
         ("{device: a/b/c, attribute: x, template: '{sample:d}'}", "template '{sample:d}'"),
         ("{device: a/b/c, attribute: x, template: '{sample!x}'}", "template '{sample!x}'"),
+        ("{device: a/b/c, attribute: x, template: '{path:>999999999}'}", "only a name can be in braces"),
+        pytest.param("[" * 5_000, "not YAML", id="deep"),
     ],
 )
 def test_a_wrong_consumer_is_reported_with_its_line(line: str, says: str) -> None:
