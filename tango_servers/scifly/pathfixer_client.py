@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 from scifish.attributes.pathfixer import PATHFIXER_TIMEOUT_SECONDS
 from scifish.attributes.reader import ConfigSource, Reader
 from tango_servers.scifly.properties import PathFixerReply
@@ -19,13 +21,14 @@ _FIELDS = {
 class PathFixerClient:
     """Reads one PathFixer. One thread calls `update` repeatedly.
 
-    `last_reply` is the last answer, None before the first; `trouble` says why PathFixer does not answer now, "" if it
-    does.
+    `last_reply` is the last answer, None before the first, and `answered` its time in seconds since 1970; `trouble`
+    says why PathFixer does not answer now, "" if it does.
     """
 
     def __init__(self) -> None:
         self._reader = Reader(threads=1, config_source=ConfigSource.NONE)
         self.last_reply: PathFixerReply | None = None
+        self.answered = 0.0
         self.trouble = ""
 
     def update(self, path_fixer: str) -> None:
@@ -37,7 +40,7 @@ class PathFixerClient:
             self.trouble = trouble
         if not trouble:
             values = {field: str(readings[f"{path_fixer}/{name}"].value or "") for name, field in _FIELDS.items()}
-            self.last_reply = PathFixerReply(**values)
+            self.last_reply, self.answered = PathFixerReply(**values), time.time()
 
     def close(self) -> None:
         """Stop reading. May wait for a call that hangs."""

@@ -22,7 +22,7 @@ from scifly.service import FlyCounts, FlyService, FlySettings
 from scifly.watching import printable
 from tango_servers.common.condition import Condition
 from tango_servers.scifly.pathfixer_client import PathFixerClient
-from tango_servers.scifly.properties import PathFixerReply, SciFlyProperties
+from tango_servers.scifly.properties import DAY_SECONDS, PathFixerReply, SciFlyProperties
 
 SETTINGS_POLL_SECONDS = 3.0
 """Seconds between two reads of SciDog's properties: changes of properties cause no events."""
@@ -151,6 +151,8 @@ class SciFlyWork:
         """The target that the service follows now."""
         self._last: WatchTarget | None = None
         """The last watched target, also of an earlier run."""
+        self._confirmed = 0.0
+        """When PathFixer confirmed it last, in seconds since 1970."""
         self._before = FlyCounts()
         """The counts of the services before this one."""
         self._why_not = ""
@@ -188,6 +190,9 @@ class SciFlyWork:
             self._pathfixer_client.update(self._path_fixer)
         if self._fly_service is None and now >= self._next_try:
             self._start_service()
+        if self._fly_service is not None and (why := self._place_unknown()):
+            self._stop_service()
+            self._why_not = why
         if self._fly_service is not None:
             self._follow(self._fly_service)
 
@@ -249,7 +254,14 @@ class SciFlyWork:
             _own_scidog.fix()
             self._journal = Journal(journal_file(beamline))
             settings = FlySettings(beamline, wanted.zone, wanted.method, wanted.catch_up)
+            # PathFixer's last answer in an earlier run, for use while PathFixer does not answer.
             open_stays = [stay for stay in self._journal.stays() if stay.left is None]
+            self._last = WatchTarget(open_stays[-1].root, open_stays[-1].place) if open_stays else None
+            self._confirmed = open_stays[-1].seen if open_stays else 0.0
+            if why := self._place_unknown():
+                self._journal.close()
+                self._why_not = why
+                return
             self._fly_service = FlyService(
                 settings, wanted.profiles, self._journal, lambda: recording_session(program=PROGRAM)
             )
@@ -257,8 +269,6 @@ class SciFlyWork:
             self._why_not = f"Nothing can be recorded: {error}"
             return
         self._why_not, self._target = "", None
-        # PathFixer's last answer in an earlier run, for use while PathFixer does not answer.
-        self._last = WatchTarget(open_stays[-1].root, open_stays[-1].place) if open_stays else None
 
     def _stop_service(self) -> None:
         fly_service, self._fly_service = self._fly_service, None
@@ -269,6 +279,24 @@ class SciFlyWork:
         if self._journal is not None:
             self._journal.close()
         self._target, self._next_try = None, 0.0
+
+    def _place_unknown(self) -> str:
+        """Why nothing may be recorded, as nobody knows whose the files are; "" if somebody does.
+
+        The rule is that of SciFish: PathFixer's last answer counts for `RememberProposalDays`. What is written later
+        waits until PathFixer answers, unless `SendWithoutProposal` is set.
+        """
+        settings, client, last = self._settings, self._pathfixer_client, self._last
+        if settings is None or settings.send_without_proposal or not client.trouble or last is None:
+            return ""
+        days = settings.remember_proposal_days
+        if time.time() - max(client.answered, self._confirmed) <= days * DAY_SECONDS:
+            return ""
+        return (
+            f"Nothing is recorded: it is not known whose the files are. {self._path_fixer}: {client.trouble}; its last "
+            f"answer ({_whose(last.place)}) is older than {days:g} days (RememberProposalDays). The files are recorded "
+            "when it answers"
+        )
 
     def _follow(self, fly_service: FlyService) -> None:
         target = self._find_target()

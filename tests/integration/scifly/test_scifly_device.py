@@ -16,7 +16,7 @@ import tango
 from tango import DevState
 
 from deploy.demo import analysers
-from deploy.demo.stack import BEAMLINE, PATHFIXER, SCIFLY, Stack
+from deploy.demo.stack import BEAMLINE, PATHFIXER, SCIDOG, SCIFLY, Stack
 from scifish.message import Message
 from scifish.message.identity import files_uuid
 from tests.servers.kafka import Kafka
@@ -184,6 +184,33 @@ def test_it_continues_without_pathfixer_also_after_a_restart(system: System) -> 
     finally:
         system.pathfixer_server = system.stack.run_server("PathFixer/demo", [PATHFIXER])
     assert is_in(system.fly, DevState.ON, FIRST)
+
+
+@pytest.mark.parametrize("restarted", [False, True], ids=["while it runs", "after a restart"])
+def test_nothing_is_recorded_for_a_proposal_that_is_remembered_for_too_long(system: System, restarted: bool) -> None:
+    """The rule of SciFish: nothing of an unknown proposal leaves the machine."""
+    folder = system.at(FIRST, "fibre_C")
+    system.stack.db.put_device_property(SCIDOG, {"RememberProposalDays": ["0"]})
+    os.kill(system.pathfixer_server.pid, signal.SIGSTOP)
+    file = folder / f"unknown-{restarted}.dat"
+    try:
+        assert is_in(
+            system.fly, DevState.FAULT, f"Nothing is recorded: it is not known whose the files are. {PATHFIXER}"
+        )
+        assert f"its last answer (proposal {FIRST}, sample fibre_C) is older than 0 days" in system.fly.status()
+        if restarted:
+            system.restart(signal.SIGTERM)
+            assert is_in(system.fly, DevState.FAULT, "it is not known whose the files are")
+        file.write_text("x")
+        assert (system.fly.WatchedPath, system.fly.Recorded) == ("", 0 if restarted else system.fly.Recorded)
+        with pytest.raises(tango.DevFailed) as refused:
+            system.fly.RecordNow(str(file))
+        assert refusal(refused)[1] == "nothing is watched at the moment: the Status shows the reason"
+    finally:
+        os.kill(system.pathfixer_server.pid, signal.SIGCONT)
+        system.stack.db.delete_device_property(SCIDOG, {"RememberProposalDays": []})
+    assert is_in(system.fly, DevState.ON, FIRST)
+    assert system.snapshot(file)["proposalId"] == FIRST
 
 
 def test_clients_do_not_wait_while_pathfixer_hangs(system: System) -> None:
