@@ -171,6 +171,8 @@ def _rows(path: Path, table: str) -> list[Row]:
                     found[rowid] = tuple(row)
             except sqlite3.Error as error:
                 log.debug("%s, table %s: %s", path, table, error)
+                if getattr(error, "sqlite_errorcode", None) in (sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_ERROR):
+                    return []  # there is no such table: its rows need not be tried one by one
             else:
                 return list(found.values())
         for rowid in _between(found):

@@ -289,7 +289,8 @@ def test_a_killed_scicow_loses_nothing_and_makes_nothing_twice(beamline: Beamlin
     assert {(each["numberOfFiles"], each["size"]) for each in found} == {(1, 10)}
 
 
-@pytest.mark.parametrize("how", [pytest.param("stop", marks=pytest.mark.long), "kill"])
+@pytest.mark.long  # `make soak` does the same, too
+@pytest.mark.parametrize("how", ["stop", "kill"])
 def test_a_broker_that_restarts_is_found_again_and_one_can_be_stopped_meanwhile(beamline: Beamline, how: str) -> None:
     if not beamline.kafka.restartable:
         pytest.skip(f"{beamline.kafka.kind} cannot be restarted with its data")

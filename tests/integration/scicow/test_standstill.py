@@ -460,6 +460,7 @@ def test_more_partitions_are_read_as_they_come(site: Site) -> None:
     assert eventually(lambda: not site.status())
 
 
+@pytest.mark.long  # `make faults` changes it, too
 def test_a_changed_password_is_reported_and_its_file_is_read_again(secured: Site, secured_kafka: SecuredKafka) -> None:
     process = secured.start()
     secured.send(2)

@@ -272,6 +272,7 @@ def start_plain(stack: Stack, instance: str, count: int) -> tuple[Process, list[
     return server, [f"{stack.name(device)}/{attribute}" for device in devices for attribute in PLAIN]
 
 
+@pytest.mark.long
 def test_2000_attributes_on_200_devices(stack: Stack, reader: Reader) -> None:
     _, sources = start_plain(stack, "many", 200)
     assert len(sources) == 2000

@@ -593,7 +593,8 @@ threading.Event().wait()
 """
 
 
-@pytest.mark.parametrize("method", ["inotify", pytest.param("polling", marks=pytest.mark.long)])
+@pytest.mark.long
+@pytest.mark.parametrize("method", ["inotify", "polling"])
 def test_killed_again_and_again_in_a_burst_each_measurement_is_one_dataset(
     tmp_path: Path, kafka: Kafka, method: str
 ) -> None:

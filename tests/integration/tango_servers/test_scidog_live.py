@@ -317,7 +317,7 @@ def answers_and_reads(
     return [found[place] for place in range(len(calls))], reads
 
 
-@pytest.mark.parametrize("what", CALLS)
+@pytest.mark.parametrize("what", [*(pytest.param(each, marks=pytest.mark.long) for each in CALLS[:-1]), CALLS[-1]])
 def test_others_are_answered_while_devices_hang(stack: Stack, what: str) -> None:
     devices = HANGING[what]
     sources = [*(f"{device}/{name}" for device in devices for name in PLAIN), f"{MANY[0]}/Value1"]
