@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import re
+import resource
 import stat
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -329,8 +330,11 @@ class SciCowSettings:
 def load(path: Path, environ: Mapping[str, str] = os.environ, secrets: bool = True) -> SciCowSettings:
     """The settings in this file. Raises SciCowSettingsError naming every mistake.
 
-    Without `secrets`, a missing password is not a mistake, so that the other settings can be shown.
+    Without `secrets`, a missing password is not a mistake, so that the other settings can be shown. With them, a crash
+    of this process leaves no core dump, which would have them.
     """
+    if secrets:
+        resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))
     text = read_text(path, SciCowSettingsError)
     document = YamlDocument(str(path), text, SciCowSettingsError, keep_nulls=True)
     settings = document.validated(SciCowSettings, _Sources(environ, secrets, path))

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import re
+import resource
 import stat
 from collections.abc import Callable
 from pathlib import Path
@@ -23,7 +25,8 @@ def make_client(kind: Callable[[dict[str, Any]], T], config: dict[str, Any], set
     try:
         return kind(config)
     except (KafkaException, TypeError, ValueError) as error:
-        said = error.args[0].str() if isinstance(error.args[0], KafkaError) else error
+        said = error.args[0].str() if isinstance(error.args[0], KafkaError) else str(error)
+        said = re.sub(r'value ".*" for', "value for", said, flags=re.DOTALL)  # it may be a password in the wrong line
         file = settings.kafka_config_file
         where = f"KafkaConfigFile {file}" if file else f"KafkaBootstrapServers of {settings.where}"
         raise SettingsError(f"Kafka's client cannot be made with {where}: {said}") from error
@@ -54,7 +57,11 @@ def producer_config(settings: Settings) -> dict[str, str | int | bool]:
 
 
 def read_config_file(path: Path) -> dict[str, str]:
-    """`name=value` lines as in Kafka's client.properties; `#` starts a comment line."""
+    """`name=value` lines as in Kafka's client.properties; `#` starts a comment line.
+
+    From then on a crash of this process leaves no core dump, which would have the secrets.
+    """
+    resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))
     try:
         with path.open(encoding="utf-8") as file:
             # The mode of the open file: the path could be replaced in between.

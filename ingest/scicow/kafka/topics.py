@@ -68,7 +68,8 @@ def make_client(kind: Callable[[dict[str, Any]], T], config: dict[str, Any]) -> 
     try:
         return kind(config)
     except (KafkaException, TypeError, ValueError) as error:
-        said = error.args[0].str() if isinstance(error.args[0], KafkaError) else error
+        said = error.args[0].str() if isinstance(error.args[0], KafkaError) else str(error)
+        said = re.sub(r'value ".*" for', "value for", said, flags=re.DOTALL)  # it may be a password in the wrong line
         raise SciCowSettingsError(f"kafka.config_file: Kafka's client library refuses it: {said}") from error
 
 

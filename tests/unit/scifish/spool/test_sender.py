@@ -57,7 +57,7 @@ def mock_broker(tmp_path: Path) -> Iterator[Lab]:
     ("line", "says"),
     [
         ("sasl.passwrod=s3cret", 'No such configuration property: "sasl.passwrod"'),
-        ("security.protocol=tls", 'Invalid value "tls" for configuration property "security.protocol"'),
+        ("security.protocol=tls", 'Invalid value for configuration property "security.protocol"'),
         ("acks=1", "`acks` must be set to `all`"),
         ("stats_cb=s3cret", "expected stats_cb property as a callable function"),
     ],
