@@ -308,6 +308,15 @@ def test_a_table_from_a_spreadsheet_and_back(stack: Stack, scidog: tango.DeviceP
     with pytest.raises(tango.DevFailed) as error:
         scidog.ExportConfig(["table", "xls"])
     assert refusal(error)[0] == "SciDog_WrongArgument"
+    for wrong in (
+        {"base64": "ä"},
+        {"text": "x", "who": "a\nb"},
+        {"text": "x", "who": "a" * 101},
+        {"text": "x" * 1_000_001},
+    ):
+        with pytest.raises(tango.DevFailed) as error:
+            scidog.ImportConfig(json.dumps({"name": "table", "revision": "", **wrong}))
+        assert refusal(error)[0] == "SciDog_WrongArgument"
 
 
 @pytest.mark.parametrize(
