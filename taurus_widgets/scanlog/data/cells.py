@@ -11,6 +11,7 @@ from typing import Any
 
 from taurus_widgets.scanlog.data import columns as cols
 from taurus_widgets.scanlog.data.columns import Json, Kind, LogColumn
+from taurus_widgets.value_text import exact_text
 
 PLAIN_NUMBER = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
 """A plain number, as spreadsheets write it where the decimal sign is a point."""
@@ -95,7 +96,7 @@ def plain_value(column: LogColumn, dataset: Json) -> Any:
     """The value for programs with types: a number if the metadata has one, else the text of `exact`."""
     leaf = cols.leaf_at(dataset, column.path) if column.path else None
     if isinstance(leaf, Mapping) and leaf.get("end") is None:
-        digits = cols.exact_text(leaf)
+        digits = exact_text(leaf)
         value = int(digits) if digits else leaf.get("value")
     else:
         value = leaf
