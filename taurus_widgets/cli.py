@@ -6,23 +6,16 @@ taurus and sardana import this module whenever they run, so Qt and rich are impo
 from __future__ import annotations
 
 import os
-import signal
-import socket
 import stat
 import sys
-import traceback
 from pathlib import Path
-from types import FrameType
-from typing import TYPE_CHECKING, NoReturn
 
 import click
 
 from ingest.scicat import NotAllowed, SciCat, SciCatError
+from taurus_widgets.program import check_display, end, run_window
 from taurus_widgets.scanlog.data import columns as cols
 from taurus_widgets.scanlog.data.feed import problem_text
-
-if TYPE_CHECKING:
-    from taurus.external.qt import Qt
 
 LOGIN_CHECK_SECONDS = 3.0
 """Time-out of the check of the password before the window opens."""
@@ -126,9 +119,9 @@ def scanlog_cmd(
         if terminal:
             _print(scicat, columns, proposal, rows)
         else:
-            _check_display()
+            check_display("Use --terminal for a table.")
             asked = "" if password else username or ""
-            _end(_window(scicat, asked, proposal, paths, elogy_url or "", door, pathfixer, frontend, beamline, dark))
+            end(_window(scicat, asked, proposal, paths, elogy_url or "", door, pathfixer, frontend, beamline, dark))
     except ImportError as error:
         raise click.ClickException(f"{error}; run in a clone of SciZoo: pip install '.[gui]'") from error
 
@@ -175,14 +168,6 @@ def _check_login(url: str, username: str, password: str) -> None:
         return  # the window's status bar, or the terminal's error, says what is wrong
 
 
-def _check_display() -> None:
-    """Check for a display: without one Qt aborts with a core file."""
-    if sys.platform == "linux" and not any(
-        os.environ.get(name) for name in ("DISPLAY", "WAYLAND_DISPLAY", "QT_QPA_PLATFORM")
-    ):
-        raise click.ClickException("There is no display here (DISPLAY is not set). Use --terminal for a table.")
-
-
 def _print(scicat: SciCat, columns: list[cols.LogColumn], proposal: str, rows: int) -> None:
     from taurus_widgets.scanlog.terminal import read_and_print
 
@@ -207,55 +192,21 @@ def _window(
     dark: bool,
 ) -> int:
     """Open the window and run until it closes. `asked` is the user who must log in with its dialog, or ""."""
-    from taurus_widgets.qt.application import makeApplication
     from taurus_widgets.scanlog import ScanLog
 
-    # Without a hook of one's own PyQt ends the program at any exception in a slot.
-    sys.excepthook = lambda *error: traceback.print_exception(*error)
-    app = makeApplication(dark)
-    notifier = _end_on_signals(app)
-    log = ScanLog()
-    log.exporting.setElogy(elogy_url)
-    log.setFrontend(frontend)
-    if beamline:
-        log.columns.setBeamline(beamline)
-    log.login.expect(asked)
-    for path in paths:
-        log.addColumn(path)
-    log.resize(1280, 800)
-    log.setCatalogue(scicat, proposal)
-    log.setDoor(door)
-    log.setPathFixer(pathfixer)
-    log.show()
-    status = int(app.exec_())
-    log.close()
-    notifier.setEnabled(False)
-    return status
+    def make() -> ScanLog:
+        log = ScanLog()
+        log.exporting.setElogy(elogy_url)
+        log.setFrontend(frontend)
+        if beamline:
+            log.columns.setBeamline(beamline)
+        log.login.expect(asked)
+        for path in paths:
+            log.addColumn(path)
+        log.resize(1280, 800)
+        log.setCatalogue(scicat, proposal)
+        log.setDoor(door)
+        log.setPathFixer(pathfixer)
+        return log
 
-
-def _end(status: int) -> NoReturn:
-    """Exit without Python's shutdown, during which threads of Tango that still run may crash."""
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os._exit(status)
-
-
-def _end_on_signals(app: Qt.QApplication) -> Qt.QSocketNotifier:
-    """Let Ctrl-C and SIGTERM close the window. Keep a reference to the returned notifier."""
-    from taurus.external.qt import Qt
-
-    # Python handles a signal only when it runs next, and while Qt waits for events it does
-    # not: so each signal also writes to a socket that Qt listens to.
-    reading, writing = socket.socketpair()
-    writing.setblocking(False)
-    notifier = Qt.QSocketNotifier(reading.fileno(), Qt.QSocketNotifier.Read, app)
-    notifier.activated.connect(lambda: reading.recv(64))
-    signal.set_wakeup_fd(writing.detach())
-
-    def end(number: int, frame: FrameType | None) -> None:
-        # By the event loop: a call of quit before the loop runs would do nothing.
-        Qt.QTimer.singleShot(0, app.quit)
-
-    signal.signal(signal.SIGINT, end)
-    signal.signal(signal.SIGTERM, end)
-    return notifier
+    return run_window(make, dark)
