@@ -9,13 +9,28 @@ from taurus.external.qt import Qt
 
 @dataclass(frozen=True)
 class Colours:
-    """Colours by meaning, as #rrggbb. `status` has one for each status of a scan."""
+    """Colours by meaning, as #rrggbb. `status` has one for each status of a scan.
+
+    `field` is behind rows and fields, `pane` behind bars and side panes, `wrong` behind a row with a mistake. Texts are
+    `text` and `muted`; the one accent is for the main button, links and the focus.
+    """
 
     status: dict[str, str]
     star: str
     problem: str
     muted: str
     selection: str
+    text: str
+    disabled: str
+    field: str
+    pane: str
+    hover: str
+    chip: str
+    wrong: str
+    line: str
+    edge: str
+    accent: str
+    onAccent: str
 
 
 LIGHT = Colours(
@@ -29,8 +44,19 @@ LIGHT = Colours(
     },
     star="#c78a00",
     problem="#a84300",
-    muted="#6a6a6a",
-    selection="#cfe3f3",
+    muted="#5f6670",
+    selection="#dcebf8",
+    text="#1d2126",
+    disabled="#8a9099",
+    field="#ffffff",
+    pane="#f5f7f9",
+    hover="#eef2f6",
+    chip="#e6eaef",
+    wrong="#fdf0ec",
+    line="#e3e7eb",
+    edge="#c3cad2",
+    accent="#1463b8",
+    onAccent="#ffffff",
 )
 DARK = Colours(
     status={
@@ -43,8 +69,19 @@ DARK = Colours(
     },
     star="#e6b422",
     problem="#ff9a5c",
-    muted="#9a9a9a",
-    selection="#2b4a63",
+    muted="#a0a5ab",
+    selection="#22384c",
+    text="#d6d6d6",
+    disabled="#7a7a7a",
+    field="#1d1f21",
+    pane="#26282b",
+    hover="#34383c",
+    chip="#34383c",
+    wrong="#38261f",
+    line="#303337",
+    edge="#4a4f54",
+    accent="#58aaf5",
+    onAccent="#0b1620",
 )
 
 
