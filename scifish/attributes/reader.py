@@ -107,11 +107,12 @@ class Reading(NamedTuple):
 
 
 class DeviceDescription(NamedTuple):
-    """The names of a device's attributes; and by name in lower case the labels of enums, and the types."""
+    """The names of a device's attributes; and by name in lower case the labels of enums, the types and the units."""
 
     names: tuple[str, ...]
     labels: Mapping[str, Sequence[str]]
     types: Mapping[str, tango.CmdArgType] = MappingProxyType({})
+    units: Mapping[str, str] = MappingProxyType({})
 
 
 class _Call(NamedTuple):
@@ -282,7 +283,8 @@ class Reader:
         if found is None or not found.names:
             return None
         labels = {name: config.labels for name, config in (found.configs or {}).items() if config.labels}
-        return DeviceDescription(found.names, labels, found.types)
+        units = {name: config.unit for name, config in (found.configs or {}).items() if config.unit}
+        return DeviceDescription(found.names, labels, found.types, units)
 
     def without_units(self, sources: Iterable[str]) -> list[str]:
         """A warning for each device of these sources whose units could not be read."""

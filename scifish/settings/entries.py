@@ -123,7 +123,7 @@ def parse_new_entries(lines: Sequence[str], config_name: str = "") -> tuple[list
     entries: list[Entry] = []
     problems: list[str] = []
     names: dict[tuple[str, str], int] = {}
-    for number, text in _items(lines):
+    for number, text in items(lines):
         where = f"{config_name or 'configuration'}, line {number}"
         entry, mistakes = _entry(text, config_name)
         problems += [f"{where}: {mistake}" for mistake in mistakes]
@@ -179,8 +179,8 @@ def _apart_from_groups(entries: list[Entry], problems: list[str]) -> list[Entry]
 def written_fields(lines: Sequence[str]) -> list[dict[str, Any]]:
     """The fields of each correct entry, as they are written."""
     found = []
-    for _, text in _items(lines):
-        fields, _ = _fields(text)
+    for _, text in items(lines):
+        fields, _ = fields_of(text)
         if fields is not None and checked(fields)[0] is not None:
             found.append({key: _bounded(fields[key]) for key in ENTRY_KEYS if fields.get(key) is not None})
     return found
@@ -244,7 +244,7 @@ def entries_as_json(entries: Sequence[Entry]) -> str:
     return json.dumps([asdict(entry) for entry in entries], ensure_ascii=False)
 
 
-def _items(lines: Sequence[str]) -> Iterator[tuple[int, str]]:
+def items(lines: Sequence[str]) -> Iterator[tuple[int, str]]:
     """The text of each entry with the number of its first line; an entry starts with `-` or `{`."""
     start, chunk = 0, ""
     for number, line in enumerate(lines, start=1):
@@ -278,11 +278,11 @@ def _is_item_of(chunk: str, piece: str) -> bool:
 
 
 def _entry(text: str, config_name: str) -> tuple[Entry | None, list[str]]:
-    fields, why = _fields(text.rstrip("\n"))
+    fields, why = fields_of(text.rstrip("\n"))
     return checked(fields, config_name) if fields is not None else (None, [why])
 
 
-def _fields(text: str) -> tuple[dict[Any, Any] | None, str]:
+def fields_of(text: str) -> tuple[dict[Any, Any] | None, str]:
     """The fields of one entry's text, or None and why it cannot be read."""
     if text.lstrip().startswith("-{"):  # YAML wants a blank after the dash
         text = text.replace("-{", "- {", 1)

@@ -21,8 +21,9 @@ DATABASE_DEVICE = "sys/database/2"
 class TangoDatabase:
     """Properties and device names. All calls may raise `tango.DevFailed`."""
 
-    def __init__(self) -> None:
-        self._device = tango.DeviceProxy(DATABASE_DEVICE)
+    def __init__(self, host: str = "") -> None:
+        """`host` is host:port of the database, "" for that of TANGO_HOST."""
+        self._device = tango.DeviceProxy(f"tango://{host}/{DATABASE_DEVICE}" if host else DATABASE_DEVICE)
         # `set_timeout_millis` on an unconnected proxy connects it with the interpreter lock held.
         self._device.ping()
         self._device.set_timeout_millis(int(DATABASE_TIMEOUT_SECONDS * 1000))
@@ -63,6 +64,15 @@ class TangoDatabase:
     def device_names(self, pattern: str) -> list[str]:
         """Names of the defined devices that match the pattern; `*` matches anything."""
         return [text(name) for name in self._call("DbGetDeviceWideList", raw(pattern)) if name]
+
+    def running_devices(self) -> list[str]:
+        """Names of the devices that a server has exported. It may have died since."""
+        return [text(name) for name in self._call("DbGetDeviceExportedList", "*") if name]
+
+    def aliases(self) -> dict[str, str]:
+        """The device of each alias: a call for each."""
+        found = [text(alias) for alias in self._call("DbGetDeviceAliasList", "*") if alias]
+        return {alias: text(self._call("DbGetAliasDevice", raw(alias))) for alias in found}
 
     def _call(self, command: str, argument: str | list[str]) -> Any:
         # Without DeviceData, PyTango requests the argument's type from the device each time, without a time-out.
