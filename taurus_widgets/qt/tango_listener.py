@@ -27,6 +27,18 @@ TANGO_JOIN_SECONDS = 1.0
 """How long an exiting program waits for a call in progress. The thread is a daemon, so it can be left behind."""
 
 
+class _Ending:
+    """Set by `stop`, or when Qt deletes the listener. While `lock` is held it does not change."""
+
+    def __init__(self) -> None:
+        self.lock = threading.RLock()
+        self.event = threading.Event()
+
+    def set(self, _: object = None) -> None:
+        with self.lock:
+            self.event.set()
+
+
 class TangoListener(Qt.QObject):
     """Emits the change events of a device's attributes, and the state of the connection to it.
 
@@ -44,20 +56,15 @@ class TangoListener(Qt.QObject):
         self._attributes = tuple(attributes)
         self._connection = ConnectionState()
         self._lost = threading.Event()
-        self._end = threading.Event()
-        self._emit_lock = threading.RLock()
+        self._ending = _Ending()
+        self._end, self._emit_lock = self._ending.event, self._ending.lock
         self._answered_at = time.monotonic()
         self._thread = threading.Thread(target=self._run, name=device, daemon=True)
         self._clock = Qt.QTimer(self)
         self._clock.timeout.connect(self._checkAnswer)
-        # For a widget that is deleted without being closed. Not a method: this object no longer exists by then.
-        end, emit_lock = self._end, self._emit_lock
-
-        def end_it() -> None:
-            with emit_lock:
-                end.set()
-
-        self.destroyed.connect(end_it)
+        # For a widget that is deleted without being closed. Not a method of this object, which no longer exists by
+        # then; and no closure: if Python collects both at once, Qt calls what is already empty, and the program ends.
+        self.destroyed.connect(self._ending.set)
 
     def start(self) -> None:
         self._answered_at = time.monotonic()
@@ -67,8 +74,7 @@ class TangoListener(Qt.QObject):
     def stop(self) -> None:
         """Returns at once; nothing is emitted afterwards."""
         self._clock.stop()
-        with self._emit_lock:
-            self._end.set()
+        self._ending.set()
 
     def join(self) -> None:
         """Wait a little for the stopped thread: Tango may crash if the program exits during a call."""
