@@ -69,6 +69,7 @@ test-oldest:
 pictures: $(READY)
 	$(BIN)/python -m tests.ui.pictures.scanlog
 	$(BIN)/python -m tests.ui.pictures.scidog
+	$(BIN)/python -m tests.ui.pictures.scidog_editor
 	$(BIN)/python -m tests.ui.pictures.scicow
 	$(BIN)/python -m tests.ui.pictures.scifly
 	$(BIN)/python -m tests.ui.pictures.scidog_properties

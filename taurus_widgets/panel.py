@@ -1,6 +1,7 @@
-"""The scan log as a panel of a TaurusGUI, which creates it from the names of module and class only.
+"""The scan log and the editor of SciDog as panels of a TaurusGUI, which creates them from module and class only.
 
-Its Taurus model is the Door. All other settings are Qt properties; the environment variables of the command are used
+The editor's Taurus model is the SciDog device, by default that of SCIDOG_DEVICE or the only one in the Tango database.
+The scan log's is the Door. All other settings are Qt properties; the environment variables of the command are used
 for those that are not given. SCIZOO_SCICAT_USERNAME and SCIZOO_SCICAT_PASSWORD are the account; without a password the
 panel asks for it.
 """
@@ -14,6 +15,15 @@ from taurus.external.qt import Qt
 
 from ingest.scicat import SciCat
 from taurus_widgets.scanlog.window import ScanLog
+from taurus_widgets.scidog.window import ScidogEditor
+
+
+class ScidogPanel(ScidogEditor):
+    """The editor of what is recorded."""
+
+    @classmethod
+    def getQtDesignerPluginInfo(cls) -> dict[str, Any]:
+        return {**super().getQtDesignerPluginInfo(), "module": "taurus_widgets.panel"}
 
 
 class ScanLogPanel(ScanLog):

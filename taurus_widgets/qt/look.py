@@ -98,8 +98,8 @@ def style(palette: Qt.QPalette) -> str:
         QLabel[muted="true"] {{ color: {shades.muted}; }}
         QTreeView, QTableView {{ border: none; background: {shades.field}; color: {shades.text}; outline: 0;
             selection-background-color: {shades.selection}; selection-color: {shades.text}; }}
-        QTableView::item {{ padding: 0 {GAP - 3}px; }}
-        QTableView::item:selected {{ background: {shades.selection}; color: {shades.text}; }}
+        QTableView QHeaderView::section {{ padding: {GRID}px 3px; }}
+        QTableView::item:selected, QTreeView::item:selected {{ background: {shades.selection}; color: {shades.text}; }}
         QTreeView[pane="true"] {{ background: {shades.pane}; }}
         QHeaderView {{ background: {shades.pane}; border: none; }}
         QHeaderView::section {{ background: {shades.field}; color: {shades.muted}; border: none;
@@ -113,20 +113,3 @@ def style(palette: Qt.QPalette) -> str:
 def focusShade(palette: Qt.QPalette) -> Qt.QColor:
     """The colour of the frame around what has the focus."""
     return Qt.QColor(colours(palette).accent)
-
-
-__all__ = [
-    "COMFORTABLE",
-    "DENSE",
-    "GAP",
-    "GRID",
-    "ICON_SIZE",
-    "RADIUS",
-    "focusShade",
-    "icon",
-    "isDark",
-    "rowHeight",
-    "strong",
-    "style",
-    "tabularFont",
-]

@@ -1,0 +1,1 @@
+"""The right side: all that there is in the Tango database."""

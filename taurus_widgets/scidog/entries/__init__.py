@@ -1,0 +1,1 @@
+"""The left side: the entries of a configuration."""
