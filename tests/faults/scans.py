@@ -60,16 +60,23 @@ class Scans:
         self._thread.join()
 
     def _run(self) -> None:
+        taken = time.monotonic()
         while not self._stopping.wait(0.02):
             door = self._door()
             if door is None:
+                taken, self.stuck = time.monotonic(), False
                 self._stopping.wait(0.2)
                 continue
             try:
                 self._scan(door, self._random.choice(SCANS))
+                taken = time.monotonic()
             except tango.DevFailed:
-                # Sardana has been killed, or the Door is still busy.
+                # Sardana has been killed, or the Door is still busy: after an abort it may be so for good.
                 self._stopping.wait(0.2)
+                if time.monotonic() - taken > HUNG and not self.stuck:
+                    self._give_up("a scan that the Door does not take", in_recorder=False)
+            else:
+                self.stuck = False
 
     def _scan(self, door: Door, words: str) -> None:
         door.start(*words.split())
@@ -88,10 +95,13 @@ class Scans:
                 if door.proxy.state() != tango.DevState.RUNNING:
                     return  # its event came too late, or not at all
             if time.monotonic() - begun > HUNG and not self.stuck:
-                self.stuck = True
                 last = [entry["about"] for entry in read_ledgers(self._ledgers) if entry.get("scan")][-1:]
-                self.hung.append(Hung(words, last in (["starting"], ["ending"])))
-                self._note(f"the scan {words} hangs; the ledger's last word is {last}")
+                self._give_up(words, in_recorder=last in (["starting"], ["ending"]))
             if self.stuck and self._stopping.is_set():
                 return
-        self.stuck = False
+
+    def _give_up(self, words: str, in_recorder: bool) -> None:
+        """It goes on with the next Sardana."""
+        self.stuck = True
+        self.hung.append(Hung(words, in_recorder))
+        self._note(f"hangs in {'SciFishRecorder' if in_recorder else 'Sardana'}: {words}")
