@@ -135,7 +135,9 @@ class DatasetLifecycle:
         self.late_proposals = LateProposals(self._pathfixer, pool)
         self._numbers = itertools.count(1)
         self._datasets: dict[str, DatasetState] = {}
-        self._latest: dict[str, DatasetState] = {}  # of those that may be recorded again, by the dataset's uuid
+        # Of the recordings of a dataset that have a uuid of their own, and of its annotations: each waits for the one
+        # before.
+        self._latest: dict[tuple[str, bool], DatasetState] = {}
         self._waiting: list[DatasetState] = []  # for settings, the proposal, or the previous recording
         self._finished: OrderedDict[str, bool] = OrderedDict()
         self._guard = threading.Lock()
@@ -172,8 +174,8 @@ class DatasetLifecycle:
                 return None
             state = self._datasets[record.uuid] = DatasetState(record, next(self._numbers))
             if record.dataset != record.uuid:
-                state.previous = self._latest.get(record.dataset)
-                self._latest[record.dataset] = state
+                state.previous = self._latest.get(_chain(record))
+                self._latest[_chain(record)] = state
         if "annotation" in record.given:
             state.start_read()
             state.set_observed()
@@ -364,8 +366,8 @@ class DatasetLifecycle:
         with self._guard:
             self._datasets.pop(uuid, None)
             state.closed, state.previous = True, None
-            if self._latest.get(state.record.dataset) is state:
-                del self._latest[state.record.dataset]
+            if self._latest.get(_chain(state.record)) is state:
+                del self._latest[_chain(state.record)]
             self._finished[uuid] = error is None
             if len(self._finished) > MAX_REMEMBERED_DATASETS:
                 self._finished.popitem(last=False)
@@ -375,6 +377,10 @@ class DatasetLifecycle:
         spool = self._spool
         if spool is not None:
             self._executor.submit_retrying(lambda: work(spool)).add_done_callback(lambda _: self._sender.wake())
+
+
+def _chain(record: Record) -> tuple[str, bool]:
+    return record.dataset, "annotation" in record.given
 
 
 def _failure(written: Future[object]) -> BaseException | None:

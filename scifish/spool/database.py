@@ -232,6 +232,7 @@ class Spool:
         self._incomplete = False  # what this process knows is not in the new file yet
         self._connection: sqlite3.Connection | None = None
         self._checkpoints = True
+        self._limit = 0  # bytes; 0: none
         self._seen: dict[Path, os.stat_result] = {}
         try:
             if origin is None and not path.exists():
@@ -277,6 +278,7 @@ class Spool:
             self.make_tables(db)
             if not self._checkpoints:
                 db.execute("PRAGMA wal_autocheckpoint=20000")  # pages of 4 kB: if the companion does not do it
+            self._apply_limit(db)
         except BaseException:
             db.close()
             raise
@@ -290,8 +292,13 @@ class Spool:
 
     def set_limit(self, size: int) -> None:
         """Limit the file to `size` bytes; beyond that, writes fail as on a full disk."""
-        (page,) = self._db.execute("PRAGMA page_size").fetchone()
-        self._db.execute(f"PRAGMA max_page_count={max(size // int(page), 1)}")
+        self._limit = size
+        self._apply_limit(self._db)
+
+    def _apply_limit(self, db: sqlite3.Connection) -> None:
+        if self._limit:
+            (page,) = db.execute("PRAGMA page_size").fetchone()
+            db.execute(f"PRAGMA max_page_count={max(self._limit // int(page), 1)}")
 
     def size(self) -> int:
         """The used bytes of the file."""
@@ -476,6 +483,8 @@ class Spool:
             self._check_pages()
         except sqlite3.DatabaseError as error:
             return is_damage(error)
+        except FileNotFoundError:
+            return False  # it is just being replaced
         return False
 
     def _check_pages(self) -> None:

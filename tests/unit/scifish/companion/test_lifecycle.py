@@ -145,6 +145,24 @@ def test_lost_commands_are_found_in_the_spool(start: Start, spool: Spool) -> Non
     assert said(supervisor, spool, 3)[2] == ("ended", UUIDS[1])
 
 
+def test_an_annotation_and_a_later_recording_of_its_dataset_do_not_wait_for_each_other(
+    start: Start, spool: Spool
+) -> None:
+    place = {"proposalId": "20260001"}
+    for uuid, given in {
+        UUIDS[1]: {"annotation": {"comment": "one"}},
+        UUIDS[2]: {"revision": 1, "datasetName": "x", "scientificMetadata": {}, "place": place},
+        UUIDS[3]: {"annotation": {"comment": "two"}},
+    }.items():
+        over = ending("completed", 2.0, None)
+        spool.begin(OpenDatasetRow.of(Record(uuid, 1.0, {"dataset": UUIDS[0], **given}, single=True, ending=over)))
+    supervisor = start()
+    about = [("snapshot", UUIDS[0]), ("annotation", UUIDS[0]), ("annotation", UUIDS[0])]
+    assert said(supervisor, spool, 3) == about
+    found = supervisor.executor.submit(lambda: messages(spool)).result()
+    assert [each["annotation"]["comment"] for each in found[1:]] == ["one", "two"]
+
+
 def test_damage_of_another_programs_spool_does_no_harm_to_this_one(
     start: Start, spool: Spool, reports: list[Report]
 ) -> None:

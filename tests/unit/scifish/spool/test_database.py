@@ -267,11 +267,15 @@ def test_the_companion_writes_into_a_new_file_what_only_it_knows(pair: tuple[Spo
         os.truncate(mine.path, 0)
     else:
         mine.path.unlink()
+    for each in (mine, companion):
+        each.set_limit(10_000_000)
     mine.check_file()
     companion.put("t", message("into the file that is gone"))
     assert companion.follow()
     assert not companion.follow()
     assert mine.put("t", message("later")) == [6]
+    for each in (mine, companion):
+        assert each._db.execute("PRAGMA max_page_count").fetchone() == (10_000_000 // 4096,)
     has = [(each.seq, each.uuid) for each in (*companion.waiting(9), *companion.refused(9))]
     first = [(1, "comment of a user"), (2, "first"), (3, "second"), (5, "into the file that is gone"), (6, "later")]
     assert sorted(has) == first
