@@ -11,7 +11,7 @@ from pathlib import Path
 
 from deploy.demo.processes import Process, Processes
 
-COMMAND_SECONDS = 240.0
+COMMAND_SECONDS = 600.0
 """Seconds that a server may take to start, and a command to end: the machine may be busy with other things."""
 
 MARK = "SCIFISH_FAULTS"

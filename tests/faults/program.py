@@ -51,6 +51,7 @@ class Program:
         self.style: str = options.style
         self.settings = Settings(**json.loads(options.settings)) if options.settings else None
         self.asks: str = options.asks
+        self.proprietary: bool = not (options.asks or options.public)
         self.random = random.Random(options.seed)
         self.fish = SciFish(self.settings)
         self.stopping = False
@@ -112,7 +113,7 @@ class Program:
         """Of the next dataset, with a file that is on disk."""
         path = self.folder / f"{self.count:04}.h5"
         path.write_bytes(self.random.randbytes(self.random.randrange(2000)))
-        proprietary = not self.asks and self.random.random() < 0.08
+        proprietary = self.proprietary and self.random.random() < 0.08
         proposal = PROPRIETARY if proprietary else self.random.choice(PROPOSALS)
         fields: dict[str, str] = {
             **({} if self.asks else {"proposalId": proposal}),
@@ -166,6 +167,7 @@ def main() -> None:
     parser.add_argument("style", choices=STYLES)
     parser.add_argument("--settings", help="its own settings, as JSON (those of its environment)")
     parser.add_argument("--asks", default="", metavar="PROPOSAL", help="it says none: PathFixer will say this one")
+    parser.add_argument("--public", action="store_true", help="it measures nothing that is proprietary")
     logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s: %(message)s", level=logging.INFO)
     program = Program(parser.parse_args())
 

@@ -32,7 +32,7 @@ class Stranger:
     """A YAML file of settings, and where messages belong that are recorded under it.
 
     `state` is the folder of what is remembered between programs. `asks` is the proposal that its PathFixer will say,
-    "" for a beamline without PathFixer.
+    "" for a beamline without PathFixer. `public`: its programs measure nothing proprietary, as all of it is sent.
     """
 
     name: str
@@ -40,6 +40,7 @@ class Stranger:
     file: Path
     state: Path
     asks: str = ""
+    public: bool = False
 
     def environment(self, env: Mapping[str, str]) -> dict[str, str]:
         """`env` for a program, or a person, that uses these settings."""
@@ -112,4 +113,4 @@ def _write(folder: Path, name: str, place: Place, spools: Path, settings: Mappin
     known = {"Beamline": place.beamline, "Topic": place.topic, "SpoolDirectory": str(spools), **settings}
     file = own / "scifish.yaml"
     file.write_text(yaml.safe_dump(known), "utf-8")
-    return Stranger(name, place, file, own / "state")
+    return Stranger(name, place, file, own / "state", public="SendProprietary" in settings)

@@ -312,6 +312,7 @@ class System:
         argv = [sys.executable, "-m", "tests.faults.program", str(self.stack.ledgers / f"{name}{SUFFIX}")]
         argv += [name, str(self.random.randrange(10**6)), "contrast"]
         argv += ["--asks", stranger.asks] if stranger.asks else []
+        argv += ["--public"] if stranger.public else []
         return self.processes.start(name, argv, stranger.environment(self.stack.env))
 
     def _start_program(self, slot: int) -> Process:
