@@ -9,7 +9,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaException, Producer, TopicPartition
+from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
 
 from deploy.demo.processes import Process, Processes
@@ -18,8 +18,9 @@ from tests.faults.chaos import Fault
 from tests.servers.catalogue import INGESTOR, start_catalogue
 from tests.servers.kafka import KafkaServer, free_ports, kafka_jars
 from tests.servers.scicow import start_scicow, write_settings
+from tests.soak.dead_letters import read_dead_letters
 from tests.soak.plan import BEAMLINES, Plan, Sent, office
-from tests.soak.verdict import DeadLetter, Found
+from tests.soak.verdict import Found
 from tests.waiting import PATIENCE
 
 REPLICAS = 2
@@ -190,7 +191,8 @@ class System:
         attachments = {
             pid: self.scicat.attachments(pid) for pid in set(pids).intersection(each["pid"] for each in datasets)
         }
-        return Found(datasets, blocks, attachments, self._dead())
+        dead = read_dead_letters(self.kafka.bootstrap, self.dead_letter_topic)
+        return Found(datasets, blocks, attachments, dead)
 
     def _pages(self, path: str, key: str) -> list[dict[str, Any]]:
         found: list[dict[str, Any]] = []
@@ -200,34 +202,6 @@ class System:
             found += page
             if len(page) < PAGE:
                 return found
-
-    def _dead(self) -> list[DeadLetter]:
-        consumer = Consumer(
-            {"bootstrap.servers": self.kafka.bootstrap, "group.id": "soak", "enable.auto.commit": False, "log_level": 0}
-        )
-        with closing(consumer):
-            partition = TopicPartition(self.dead_letter_topic, 0, OFFSET_BEGINNING)
-            _, missing = consumer.get_watermark_offsets(partition, timeout=TIMEOUT)
-            consumer.assign([partition])
-            found: list[DeadLetter] = []
-            while len(found) < missing:
-                event = consumer.poll(TIMEOUT)
-                if event is None:
-                    raise RuntimeError(f"Kafka does not give the last {missing - len(found)} dead letters")
-                if event.error():
-                    continue  # told again, or the poll times out
-                said = {name: (data or b"").decode("utf-8", "replace") for name, data in event.headers() or []}
-                about = "__connect.errors."
-                found.append(
-                    DeadLetter(
-                        (said[f"{about}topic"], said[f"{about}partition"], said[f"{about}offset"]),
-                        (event.key() or b"").decode("utf-8", "replace"),
-                        event.value(),
-                        f"{said[f'{about}exception.class.name']}: {said[f'{about}exception.message']}",
-                        "scicow.cut" in said,
-                    )
-                )
-        return found
 
 
 def all_faults(system: System, chance: random.Random) -> list[Fault]:
