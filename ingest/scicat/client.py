@@ -492,9 +492,11 @@ class SciCat:
         there = found if found is not None else self.dataset(pid) or {}
         return {name: there[name] for name in TOTALS if there.get(name) is not None} | changes
 
-    def _every_attachment(self, pid: str) -> list[Json]:
-        """The dataset's pictures by the list that has all of them, which is v4's; none where there is none."""
-        where = {"relationships.targetId": pid, "relationships.targetType": "dataset"}
+    def _every_attachment(self, pid: str, caption: str | None = None) -> list[Json]:
+        """The dataset's pictures, or those of this caption, by the list that has all; none where there is no v4."""
+        where: Json = {"relationships.targetId": pid, "relationships.targetType": "dataset"}
+        if caption is not None:
+            where["caption"] = {"$in": [caption]}
         found: list[Json] = []
         while True:
             limits = {"limit": LIST_LENGTH, "skip": len(found), "sort": {"createdAt": "asc", "aid": "asc"}}
@@ -510,7 +512,10 @@ class SciCat:
                 return found
 
     def _is_attached(self, pid: str, caption: str, thumbnail: str) -> bool:
-        there = self.attachments(pid)
+        # Not all of them, as each of many large ones would then be read for each that is added.
+        there = self._listed(f"{_dataset(pid)}/attachments", _belong_to(pid))
+        if len(there) >= LIST_LENGTH:
+            there += self._every_attachment(pid, caption)
         return any((each.get("caption"), each.get("thumbnail")) == (caption, thumbnail) for each in there)
 
     def _created(self, path: str, document: Json, key: str) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from typing import Any
 
 import pytest
 
@@ -111,6 +112,23 @@ def test_all_pictures_of_a_dataset_are_there_each_once(client: SciCat, new_datas
         for number in range(21):
             client.attach_once(sent["pid"], sent["ownerGroup"], f"{number}", PNG)
     assert [one["caption"] for one in client.attachments(sent["pid"])] == [f"{number}" for number in range(21)]
+
+
+def test_for_another_picture_not_all_are_read(client: SciCat, new_dataset, monkeypatch: pytest.MonkeyPatch) -> None:
+    sent = new_dataset()
+    client.create_dataset(sent)
+    for number in range(25):
+        client.attach(sent["pid"], sent["ownerGroup"], f"{number}", PNG)
+    read: list[str] = []
+
+    def call(*given: Any, **more: Any) -> Any:
+        answer = SciCat.call(client, *given, **more)
+        read.extend(one["caption"] for one in answer if isinstance(answer, list))
+        return answer
+
+    monkeypatch.setattr(client, "call", call)
+    assert not client.attach_once(sent["pid"], sent["ownerGroup"], "3", PNG)
+    assert sorted(read) == sorted(["3", *(f"{number}" for number in range(15, 25))])
 
 
 @pytest.mark.parametrize("version", ["v3", "v4", "merge"])
