@@ -105,6 +105,7 @@ class EditSession(Qt.QObject):
         self._retry.stop()
         self.calls.stop()
         self._reading = self._saving = False
+        self._state = ConnectionState()
         self._reader.close()
         if self._listener is not None:
             self._listener.stop()

@@ -234,7 +234,7 @@ class ScidogEditor(TaurusWidget):
             ("F6", self._otherSide),
             ("Ctrl+H", self.showHistory),
             ("F10", self.menuButton.showMenu),
-            ("Ctrl+Q", self.window().close),
+            ("Ctrl+Q", self._quit),
         ):
             shortcut = Qt.QShortcut(Qt.QKeySequence(keys), self, call)
             shortcut.setContext(Qt.Qt.WidgetWithChildrenShortcut)
@@ -616,6 +616,10 @@ class ScidogEditor(TaurusWidget):
     def _toSearch(self) -> None:
         self.browser.search.setFocus()
         self.browser.search.selectAll()
+
+    def _quit(self) -> None:
+        if self.isWindow():  # a TaurusGUI has its own key
+            self.close()
 
     def _otherSide(self) -> None:
         left = self.table.hasFocus() or self.mapping.isAncestorOf(Qt.QApplication.focusWidget() or self.mapping)

@@ -22,6 +22,7 @@ from taurus_widgets.scidog.data.tango_names import (
     AttributeIndex,
     Names,
     SearchResult,
+    new_devices,
     read_aliases,
     read_names,
 )
@@ -29,6 +30,9 @@ from taurus_widgets.scidog.session import EditSession
 
 VALUES_INTERVAL_MS = 2000
 SEARCH_DELAY_MS = 60
+MIN_WILDCARD = 3
+"""Characters of a word that is looked for by the database's wildcard."""
+
 MAX_READ = 100
 """Attributes on the screen whose values are read."""
 
@@ -210,8 +214,12 @@ class BrowserPane(Qt.QWidget):
         self.state.setText(f"The Tango database cannot be read: {error}")
 
     def _show(self, place: int, host: str, names: Names) -> None:
+        before = self.names
         self._databases[place : place + 1] = [(host, names)]
-        if not self.search.text().strip():
+        if self.search.text().strip():
+            if place == 0 and names.devices != before.devices:
+                self._searchTimer.start()
+        else:
             opened = self._openNodes()
             self.model.showDatabases(self._databases)
             self._reopen(opened)
@@ -252,6 +260,15 @@ class BrowserPane(Qt.QWidget):
         self.calls.run(
             partial(index.search, text, names), partial(self._found, text, names), self._namesFailed, "search"
         )
+
+        # What was added to the database since it was read. Its own wildcard knows devices and no attributes.
+        word = max(text.split(), key=len)
+        if len(word) >= MIN_WILDCARD:
+            self.calls.run(partial(new_devices, self._host, word, names), self._newFound, self._namesFailed, "new")
+
+    def _newFound(self, devices: list[str]) -> None:
+        if devices:
+            self.calls.run(partial(read_names, self._host), self._namesRead, self._namesFailed, "names")
 
     def _found(self, text: str, names: Names, result: SearchResult) -> None:
         if text != self.search.text().strip():

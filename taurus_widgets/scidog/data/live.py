@@ -34,7 +34,16 @@ class LiveValue(NamedTuple):
 
     @property
     def in_full(self) -> str:
-        return f"{self.text} {self.unit}".strip()
+        return " ".join(filter(None, (self.text, self.unit, self.quality_text)))
+
+    @property
+    def quality_text(self) -> str:
+        """The quality in brackets, if it is not valid."""
+        return f"({self.quality.lower()})" if self.quality else ""
+
+    @property
+    def took_text(self) -> str:
+        return "no answer" if self.seconds is None else f"{1000 * self.seconds:.0f} ms"
 
 
 class LiveReader:

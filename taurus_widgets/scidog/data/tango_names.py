@@ -84,6 +84,14 @@ def read_aliases(host: str, names: Names) -> Names:
         )
 
 
+def new_devices(host: str, word: str, names: Names) -> list[str]:
+    """Devices with this word in their name (`*` is any text) that were added since. Raises `tango.DevFailed`."""
+    with tango.EnsureOmniThread():
+        known = {device.lower() for device in names.devices}
+        found = TangoDatabase(host).device_names(f"*{word}*")
+        return [device for device in found if device.lower() not in known]
+
+
 # --------------------------------------------------------------------------- the index
 
 

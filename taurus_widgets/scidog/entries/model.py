@@ -16,10 +16,14 @@ from taurus_widgets.qt.text import tooltip
 from taurus_widgets.scidog.data.draft import DraftRow, new_row
 from taurus_widgets.scidog.data.findings import RowFinding
 from taurus_widgets.scidog.session import SOURCES_TYPE, EditSession
+from taurus_widgets.value_text import NOT_READ
 
-NAME, SOURCE, NOW, UNIT, RECORD = range(5)
-TITLES = ("Name", "Attribute", "Now", "Unit, mapping", "Recorded")
-FIELDS = ("name", "source", "", "unit", "record")
+NAME, SOURCE, NOW, UNIT, RECORD, TAKES = range(6)
+LAST = TAKES
+TITLES = ("Name", "Attribute", "Now", "Unit, mapping", "Recorded", "Takes")
+FIELDS = ("name", "source", "", "unit", "record", "")
+RIGHT = (NOW, TAKES)
+"""Columns of figures."""
 
 ROW_ROLE = Qt.Qt.UserRole
 """The DraftRow; None for a group."""
@@ -118,7 +122,7 @@ class EntryModel(Qt.QAbstractItemModel):
         if role == Qt.Qt.DisplayRole and orientation == Qt.Qt.Horizontal:
             return TITLES[section]
         if role == Qt.Qt.TextAlignmentRole:
-            return int(Qt.Qt.AlignVCenter | (Qt.Qt.AlignRight if section == NOW else Qt.Qt.AlignLeft))
+            return int(Qt.Qt.AlignVCenter | (Qt.Qt.AlignRight if section in RIGHT else Qt.Qt.AlignLeft))
         return None
 
     def flags(self, index: Qt.QModelIndex) -> Qt.Qt.ItemFlags:
@@ -144,10 +148,10 @@ class EntryModel(Qt.QAbstractItemModel):
         if role == FINDING_ROLE:
             return self.finding(row)
         if role == Qt.Qt.TextAlignmentRole:
-            return int(Qt.Qt.AlignVCenter | (Qt.Qt.AlignRight if column == NOW else Qt.Qt.AlignLeft))
+            return int(Qt.Qt.AlignVCenter | (Qt.Qt.AlignRight if column in RIGHT else Qt.Qt.AlignLeft))
         if role == Qt.Qt.ForegroundRole:
             return self._shade(row, column)
-        if role == Qt.Qt.FontRole and column == NOW:
+        if role == Qt.Qt.FontRole and column in RIGHT:
             return tabularFont(Qt.QApplication.font())
         if role == Qt.Qt.ToolTipRole:
             return tooltip(self._tip(row, column))
@@ -185,7 +189,9 @@ class EntryModel(Qt.QAbstractItemModel):
         if column == NOW:
             if live is None:
                 return "…" if row.entry else ""
-            return "not read" if live.error else live.text
+            return NOT_READ if live.error else " ".join(filter(None, (live.text, live.quality_text)))
+        if column == TAKES:
+            return live.took_text if live is not None else ""
         if column == UNIT:
             unit = row.unit or (live.unit if live else "")
             return "   ".join(filter(None, (unit, row.map_text)))
@@ -198,7 +204,7 @@ class EntryModel(Qt.QAbstractItemModel):
             return Qt.QColor(shades.problem)
         if column == NOW and live is not None and live.quality:
             return Qt.QColor(shades.status["aborted"])
-        if column in (SOURCE, RECORD) or (column == UNIT and not row.unit):
+        if column in (SOURCE, RECORD, TAKES) or (column == UNIT and not row.unit):
             return Qt.QColor(shades.muted)
         return None
 
@@ -206,12 +212,11 @@ class EntryModel(Qt.QAbstractItemModel):
         live = self._session.live.get(row.key)
         texts = [finding.text for finding in self._session.findings.get(row.key, ())]
         if live is not None and column == NOW:
-            took = "no answer" if live.seconds is None else f"{1000 * live.seconds:.0f} ms"
             texts += [
                 live.error or live.in_full,
                 f"before the mapping: {live.raw}" if live.raw else "",
                 f"quality: {live.quality}" if live.quality else "",
-                f"its device: {took}",
+                f"its device: {live.took_text}",
             ]
         elif column in (NAME, SOURCE, UNIT):
             texts.append(self._text(row, column))

@@ -13,18 +13,25 @@ from taurus_widgets.scidog.entries.delegate import EntryDelegate, drawFinding
 from taurus_widgets.scidog.entries.model import (
     FINDING_ROLE,
     GROUP_ROLE,
+    LAST,
     NAME,
     NO_GROUP,
     NOW,
     RECORD,
     SOURCE,
+    TAKES,
     UNIT,
     EntryModel,
 )
 from taurus_widgets.scidog.session import SOURCES_TYPE, EditSession
 
-WIDTHS = {NAME: 20, NOW: 14, UNIT: 14, RECORD: 17}
+WIDTHS = {NAME: 20, NOW: 14, UNIT: 14, RECORD: 15, TAKES: 8}
 """Of the columns, in average characters; the attribute has the rest."""
+
+GROWTH = {NAME: 0.25, NOW: 0.15, UNIT: 0.2, RECORD: 0.1}
+"""What they get of the room beyond `USUAL_WIDTH`, in pixels."""
+
+USUAL_WIDTH = 820
 
 
 class EntryView(Qt.QTreeView):
@@ -60,8 +67,6 @@ class EntryView(Qt.QTreeView):
         header.setStretchLastSection(False)
         header.setHighlightSections(False)
         header.setSectionResizeMode(SOURCE, header.Stretch)
-        for column, width in WIDTHS.items():
-            header.resizeSection(column, width * self.fontMetrics().averageCharWidth() + 2 * GAP)
         self.entries.modelAboutToBeReset.connect(self._remember)
         self.entries.modelReset.connect(self._restore)
         for shown in (session.liveChanged, session.findingsChanged):
@@ -128,7 +133,7 @@ class EntryView(Qt.QTreeView):
         for key in keys:
             index = self.entries.indexOf(key)
             if index.isValid():
-                selection.select(index, index.siblingAtColumn(RECORD))
+                selection.select(index, index.siblingAtColumn(LAST))
         if keys and (first := self.entries.indexOf(keys[0])).isValid():
             self.expand(first.parent())
             self.selectionModel().setCurrentIndex(first, Qt.QItemSelectionModel.NoUpdate)
@@ -272,6 +277,14 @@ class EntryView(Qt.QTreeView):
 
     # ------------------------------------------------------------------------- events
 
+    def resizeEvent(self, event: Qt.QResizeEvent) -> None:
+        super().resizeEvent(event)
+        more = max(event.size().width() - USUAL_WIDTH, 0)
+        character = self.fontMetrics().averageCharWidth()
+        for column, width in WIDTHS.items():
+            size = width * character + 2 * GAP + more * GROWTH.get(column, 0)
+            self.header().resizeSection(column, round(size))
+
     def keyPressEvent(self, event: Qt.QKeyEvent) -> None:
         index = self.currentIndex()
         if event.key() in (Qt.Qt.Key_Return, Qt.Qt.Key_Enter) and self.state() != self.EditingState:
@@ -282,7 +295,7 @@ class EntryView(Qt.QTreeView):
             return
         if event.modifiers() == Qt.Qt.ControlModifier and event.key() in (Qt.Qt.Key_Left, Qt.Qt.Key_Right):
             step = -1 if event.key() == Qt.Qt.Key_Left else 1
-            other = index.siblingAtColumn(min(max(index.column() + step, NAME), RECORD))
+            other = index.siblingAtColumn(min(max(index.column() + step, NAME), LAST))
             if other.isValid():
                 self.selectionModel().setCurrentIndex(other, Qt.QItemSelectionModel.NoUpdate)
                 self.viewport().update()

@@ -8,6 +8,7 @@ device, and the commands that are allowed with read access. SciDog may be read o
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 
 from tango import DevState
@@ -43,4 +44,4 @@ class TangoAccessControl(Device):
 
 
 if __name__ == "__main__":
-    run((TangoAccessControl,))
+    run((TangoAccessControl,), args=[SERVER, *sys.argv[1:]])

@@ -181,3 +181,14 @@ def test_another_database(tree: Tree, stack: Stack) -> None:
     tree.hand.qtbot.waitUntil(lambda: node.live is not None)
     assert node.live is not None
     assert node.live.in_full == "12.4 keV"
+
+
+def test_a_device_that_was_added_since_is_found(tree: Tree, stack: Stack) -> None:
+    tree.find("undulator")
+    tree.hand.qtbot.waitUntil(lambda: "Nothing has 'undulator'" in tree.pane.state.text())
+    stack.add_device("SimBeamline/later", "VacuumValve", "b311a-o/ins/undulator-01")
+    try:
+        tree.find("undulator-0")
+        tree.hand.qtbot.waitUntil(lambda: tree.names() == ["b311a-o/ins/undulator-01"])
+    finally:
+        stack.db.delete_device("b311a-o/ins/undulator-01")

@@ -151,7 +151,7 @@ def test_history_and_going_back(stack: Stack, editor: ScidogEditor, hand: Hand, 
         dialog.restoreButton.click()
 
     hand.answer(act)
-    hand.qtbot.keyClick(editor.table, Qt.Qt.Key_H, Qt.Qt.ControlModifier)
+    hand.qtbot.mouseClick(editor.historyButton, Qt.Qt.LeftButton)
     hand.qtbot.waitUntil(lambda: bool(hand.done))
     assert seen == ["saved"]
     hand.qtbot.waitUntil(lambda: editor.draft.lines() == before)  # type: ignore[union-attr]
