@@ -49,7 +49,7 @@ def fetch(
     of `requests.Session.request`. Raises what that raises, and for the body AnswerTooLarge, AnswerTooSlow,
     ContentDecodingError, and ChunkedEncodingError if it is cut off.
     """
-    _call.until = time.monotonic() + whole
+    _deadline.until = time.monotonic() + whole
     with session.request(method, url, timeout=timeout, stream=True, allow_redirects=False, **options) as answer:
         body = bytearray()
         try:
@@ -86,12 +86,12 @@ def cause(error: BaseException) -> str:
     return "no connection"
 
 
-class _Call(threading.local):
+class _Deadline(threading.local):
     until = float("inf")
     """When the call that this thread makes must be over, as `time.monotonic`."""
 
 
-_call = _Call()
+_deadline = _Deadline()
 
 
 class _SocketReads(io.RawIOBase):
@@ -106,7 +106,7 @@ class _SocketReads(io.RawIOBase):
         return True
 
     def readinto(self, buffer: Any) -> int | None:
-        left = _call.until - time.monotonic()
+        left = _deadline.until - time.monotonic()
         if left <= 0:
             raise TimeoutError("the answer arrives too slowly")
         self._sock.settimeout(left if self._timeout is None else min(self._timeout, left))
@@ -127,25 +127,25 @@ class _Stream:
         return io.BufferedReader(_SocketReads(self._sock))
 
 
-class _Response(http.client.HTTPResponse):
+class _BoundedResponse(http.client.HTTPResponse):
     def __init__(self, sock: socket.socket, *args: Any, **options: Any) -> None:
         super().__init__(_Stream(sock), *args, **options)  # type: ignore[arg-type]
 
 
-class _Connection(HTTPConnection):
-    response_class = _Response
+class _BoundedConnection(HTTPConnection):
+    response_class = _BoundedResponse
 
 
-class _SecureConnection(HTTPSConnection):
-    response_class = _Response
+class _BoundedSecureConnection(HTTPSConnection):
+    response_class = _BoundedResponse
 
 
 class _Pool(HTTPConnectionPool):
-    ConnectionCls = _Connection
+    ConnectionCls = _BoundedConnection
 
 
 class _SecurePool(HTTPSConnectionPool):
-    ConnectionCls = _SecureConnection
+    ConnectionCls = _BoundedSecureConnection
 
 
 class _BoundedAdapter(HTTPAdapter):

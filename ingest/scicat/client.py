@@ -289,7 +289,13 @@ class SciCat:
         Modified if it was changed after `since`. `found` is the dataset as it was read before, whose size and number
         of files stay; without it, it is read.
         """
-        changes = self._with_totals(pid, changes, found)
+        there = found if found is not None else self.dataset(pid) or {}
+        changes = self._with_totals(pid, changes, there)
+        if "scientificMetadata" in changes:
+            # The real server answers 500 to every merge as long as there is a null, which a client may have left.
+            metadata = there.get("scientificMetadata") or {}
+            nulls = {name: None for name, value in metadata.items() if value is None}
+            changes["scientificMetadata"] = nulls | changes["scientificMetadata"]
         # The content type must be exactly this: with a charset behind it the real server
         # silently replaces all metadata instead of merging.
         good = _has("pid", pid)

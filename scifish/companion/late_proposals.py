@@ -23,7 +23,7 @@ ASK_AGAIN_SECONDS = 5.0
 
 
 @dataclass
-class _Question:
+class _PathFixerQuestion:
     """What one PathFixer was asked. `answered` is in seconds since 1970, 0 if it has not answered yet."""
 
     pending: Future[None] | None = None
@@ -42,7 +42,7 @@ class LateProposals:
         self._pathfixer = pathfixer
         self._pool = pool
         self._lock = threading.Lock()
-        self._questions: dict[str, _Question] = {}
+        self._questions: dict[str, _PathFixerQuestion] = {}
 
     def complete(self, record: Record, settings: Settings) -> bool:
         """Whether the dataset's proposal is known. What PathFixer says now is used, with a warning in the dataset.
@@ -52,7 +52,7 @@ class LateProposals:
         if not lacks_proposal(record, settings):
             return True
         with self._lock:
-            question = self._questions.setdefault(settings.path_fixer.lower(), _Question())
+            question = self._questions.setdefault(settings.path_fixer.lower(), _PathFixerQuestion())
         when, place = question.answered, question.place
         if time.time() - when > ASK_AGAIN_SECONDS:
             self._ask(question, settings)
@@ -64,7 +64,7 @@ class LateProposals:
         log.warning("dataset %s: %s", record.uuid, said)
         return True
 
-    def _ask(self, question: _Question, settings: Settings) -> None:
+    def _ask(self, question: _PathFixerQuestion, settings: Settings) -> None:
         with self._lock:
             busy = question.pending is not None and not question.pending.done()
             if not busy and time.monotonic() >= question.next:
@@ -73,7 +73,7 @@ class LateProposals:
                 question.pending = pending
                 self._pool.submit(lambda: self._read(question, pending, settings))
 
-    def _read(self, question: _Question, pending: Future[None], settings: Settings) -> None:
+    def _read(self, question: _PathFixerQuestion, pending: Future[None], settings: Settings) -> None:
         try:
             place, warnings = self._pathfixer.read(settings)
             if not warnings:

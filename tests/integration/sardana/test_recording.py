@@ -173,17 +173,14 @@ def test_a_snapshot_a_comment_and_a_rating_by_macro(system: System) -> None:
     system.door.run("scicomment", "of", "the", "snapshot")
     system.door.run("scicomment", f"#{number}", "of", "the", "scan")
     system.topic.wait_for(lambda m: m.get("annotation") == {"comment": "of the scan"})
-    annotations = [
-        (m["uuid"], m["annotation"])
-        for m in system.topic.messages
-        if m["type"] == "annotation" and "image" not in m["annotation"]
-    ]
-    assert annotations == [
-        (scan["uuid"], {"comment": "a good one"}),
-        (scan["uuid"], {"rating": 2.5}),
-        (snapshot["uuid"], {"comment": "of the snapshot"}),
-        (scan["uuid"], {"comment": "of the scan"}),
-    ]
+    annotations: dict[str, list[Message]] = {scan["uuid"]: [], snapshot["uuid"]: []}
+    for each in system.topic.messages:
+        if each["type"] == "annotation" and "image" not in each["annotation"]:
+            annotations[each["uuid"]].append(each["annotation"])
+    assert annotations == {
+        scan["uuid"]: [{"comment": "a good one"}, {"rating": 2.5}, {"comment": "of the scan"}],
+        snapshot["uuid"]: [{"comment": "of the snapshot"}],
+    }
 
 
 def test_a_comment_is_on_the_last_scan_of_its_own_door(system: System) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
@@ -47,6 +48,7 @@ class PathFixer:
 
     def __init__(self) -> None:
         self.last_reply: PathFixerReply | None = None
+        self.answered = time.time()
         self.trouble = ""
 
     def update(self, path_fixer: str) -> None:
