@@ -194,6 +194,7 @@ class Sender(threading.Thread):
         if self._read_again.is_set():
             self._read_again.clear()
             self._after.clear()
+        under_way = bool(self._in_flight)  # its reports may say that it is to be sent again
         produced = sum(self._produce_next(spool) for spool in list(self._spools)) + self._retry_round()
         in_batches = self._in_flight - self._alone - self._retries.in_flight
         # Returns at the first delivery report.
@@ -202,7 +203,7 @@ class Sender(threading.Thread):
         if self._producer is not None and in_batches:
             self._producer.poll(0.1)
         self._apply_delivery_reports()
-        if not produced and not self._in_flight and not self._skipped and self._producer is not None:
+        if not (produced or under_way or self._skipped) and self._producer is not None:
             self._set_trouble("")  # nothing waits
         return produced
 

@@ -495,8 +495,9 @@ def test_what_has_ended_and_is_not_sent_yet_survives_its_spool(lab: Lab, tmp_pat
     (spool,) = lab.spool.glob("*.spool")
     assert eventually(lambda: summarise(spool).waiting == 3)  # with `began` of the open one
     inode = spool.stat().st_ino
-    damage(lab.spool, how)
-    assert eventually(lambda: spool.exists() and inode != spool.stat().st_ino)
+    with spool.open("rb"):  # so that the new file has another inode
+        damage(lab.spool, how)
+        assert eventually(lambda: spool.exists() and inode != spool.stat().st_ino)
     still_open.end("completed")
     configure(lab.settings.kafka_bootstrap_servers)
     ended = [wait_for_last(lab.topic, each.uuid) for each in (over, still_open)]

@@ -122,6 +122,27 @@ def test_while_kafka_is_down_old_kept_messages_are_deleted(tmp_path: Path) -> No
     lab.close()
 
 
+def test_kafka_does_not_accept_messages_again_because_some_have_timed_out(tmp_path: Path) -> None:
+    lab = Lab(tmp_path, "bootstrap.servers=127.0.0.1:1", "message.timeout.ms=100")
+    lab.sender.start()
+    assert eventually(lambda: lab.sender.trouble != "")
+    said: list[str] = []
+    set_trouble = lab.sender._set_trouble
+
+    def noted(trouble: str) -> None:
+        said.append(trouble)
+        set_trouble(trouble)
+
+    lab.sender._set_trouble = noted  # type: ignore[method-assign]
+    lab.put(message())
+    lab.sender.wake()
+    assert eventually(lambda: sum("timed out" in each for each in said) > 2)
+    assert "" not in said
+    lab.sender._stopping = True
+    lab.settings = Settings()  # without a broker the producer is dropped
+    lab.close()
+
+
 def test_what_is_refused_is_counted_without_the_spools_that_are_closed_meanwhile(mock_broker: Lab) -> None:
     executor, sender = mock_broker.executor, mock_broker.sender
     orphan = Spool(mock_broker.spool.path.with_name("b.spool"), message()["origin"])
