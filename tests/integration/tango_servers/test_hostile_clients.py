@@ -376,7 +376,7 @@ def test_what_programs_report_to_scidog_is_bounded(system: System) -> None:
 
 
 CLIENT = """
-import random, sys, tango
+import random, sys, time, tango
 seen = []
 proxies = [tango.DeviceProxy(name) for name in sys.argv[1:]]
 for proxy in proxies:
@@ -388,6 +388,7 @@ while True:
     proxy = random.choice(proxies)
     for name in proxy.get_attribute_list():
         proxy.read_attribute(name)
+    time.sleep(0.01)
 """
 
 
