@@ -49,10 +49,14 @@ faults: $(READY)
 	$(BIN)/python -m tests.faults $(ARGS)
 
 # The tests that wait long, and those with generated examples with more of them; SciCow with 20,000 messages while
-# everything goes wrong; SciCat killed ten times during writes; the same as `faults` with 1,000 of them.
+# everything goes wrong, killed at each of its steps, with a backlog, and for a week of a facility; SciCat killed ten times
+# during writes; the same as `faults` with 1,000 of them.
 soak: $(READY)
 	$(BIN)/python -m pytest $(PARALLEL) -m "long or hypothesis" --hypothesis-profile thorough
 	$(BIN)/python -m tests.soak $(SOAK)
+	$(BIN)/python -m tests.soak.step_kills
+	$(BIN)/python -m tests.soak.backlog
+	$(BIN)/python -m tests.soak --week
 	$(BIN)/python -m tests.soak.catalogue_kills
 	$(BIN)/python -m tests.faults --faults 1000 --datasets 20000 --gap 1 $(ARGS)
 

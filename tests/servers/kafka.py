@@ -355,7 +355,7 @@ def make_topic(bootstrap: str, topic: str, partitions: int = 1, **configs: str) 
     """A new topic, with settings as `configure_topic` takes them."""
     known = {name.replace("_", "."): value for name, value in configs.items()}
     new = NewTopic(topic, partitions, 1, config=known)
-    client = AdminClient({"bootstrap.servers": bootstrap})
+    client = AdminClient({"bootstrap.servers": bootstrap, "log_level": 0})
     client.create_topics([new])[topic].result(60)
 
 

@@ -19,6 +19,8 @@ from pathlib import Path
 from tests.benchmarks.figures import Figure, report
 from tests.servers.kafka import ROOT, why_no_real_kafka
 from tests.soak.run import Outcome, Run
+from tests.soak.verdict import by_kind
+from tests.soak.week import DATASETS, MESSAGES_OF_DATASET, Week
 
 SHOWN = 30
 """Findings of one kind on the terminal; all are in findings.txt."""
@@ -28,11 +30,14 @@ def main() -> int:
     parser = argparse.ArgumentParser(
         prog="python -m tests.soak", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--messages", type=int, default=20_000, help="at least so many (20000)")
+    parser.add_argument(
+        "--week", action="store_true", help="a week of a facility, with nightly restarts, in their place"
+    )
+    parser.add_argument("--messages", type=int, help="at least so many (20000; of a week those of 20,000 datasets)")
     parser.add_argument("--rate", type=float, default=150.0, help="messages a second at most (150)")
     parser.add_argument("--gap", type=float, default=10.0, help="seconds from one fault to the next in the mean (10)")
     parser.add_argument("--seed", type=int, default=None, help="the same messages and faults (random)")
-    parser.add_argument("--figures", type=Path, default=ROOT / "build" / "soak.json", help="where the figures go")
+    parser.add_argument("--figures", type=Path, help="where the figures go (build/soak.json, build/week.json)")
     parser.add_argument("--folder", type=Path, help="for state and logs; kept (one in the temporary folder)")
     options = parser.parse_args()
     if reason := why_no_real_kafka():
@@ -41,7 +46,10 @@ def main() -> int:
     folder = options.folder or Path(tempfile.mkdtemp(prefix="scicow-soak-"))
     folder.mkdir(parents=True, exist_ok=True)
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    run = Run(folder.resolve(), options.messages, options.rate, options.gap, seed)
+    name, kind, messages = ("soak", Run, 20_000)
+    if options.week:
+        name, kind, messages = ("week", Week, round(DATASETS * MESSAGES_OF_DATASET))
+    run = kind(folder.resolve(), options.messages or messages, options.rate, options.gap, seed)
     run.note(f"seed {seed}, everything is in {folder}")
     try:
         outcome = run.run()
@@ -51,27 +59,27 @@ def main() -> int:
     except BaseException:
         print(f"The run did not come to its end; its logs are in {folder}", file=sys.stderr)
         raise
-    report(figures(outcome), options.figures)
+    report(figures(outcome, name), options.figures or ROOT / "build" / f"{name}.json")
     good = tell(outcome, folder)
     if good and options.folder is None:
         shutil.rmtree(folder)
     return 0 if good else 1
 
 
-def figures(outcome: Outcome) -> list[Figure]:
+def figures(outcome: Outcome, name: str) -> list[Figure]:
     verdict = outcome.verdict
+    wrong = by_kind([*verdict.lost, *verdict.duplicates])
     return [
-        Figure("soak_messages", verdict.messages, "messages", {"datasets": verdict.datasets}),
-        Figure("soak_lost", len(verdict.lost), ""),
-        Figure("soak_duplicates", len(verdict.duplicates), ""),
+        Figure(f"{name}_messages", verdict.messages, "messages", {"datasets": verdict.datasets}),
+        *(Figure(f"{name}_{kind}", number, "datasets") for kind, number in wrong.items()),
         Figure(
-            "soak_dead_letters_unexpected",
+            f"{name}_dead_letters_unexpected",
             len(verdict.unexpected),
             "",
             {"planted": verdict.planted, "repeated": verdict.repeated_dead_letters},
         ),
-        Figure("soak_faults", sum(outcome.faults.values()), "faults", dict(sorted(outcome.faults.items()))),
-        Figure("soak_minutes", round(outcome.minutes, 1), "min"),
+        Figure(f"{name}_faults", sum(outcome.faults.values()), "faults", dict(sorted(outcome.faults.items()))),
+        Figure(f"{name}_minutes", round(outcome.minutes, 1), "min"),
     ]
 
 

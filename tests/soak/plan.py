@@ -68,6 +68,8 @@ class Expected:
     """Size by path, as in the message."""
     values: set[str] = field(default_factory=set)
     """Texts that must each be the value of an entry of the metadata."""
+    numbers: dict[str, float] = field(default_factory=dict)
+    """Value by the name of an entry of the metadata."""
     comment: str | None = None
     rating: float | None = None
     pictures: dict[str, str] = field(default_factory=dict)
@@ -178,6 +180,7 @@ class _Planner:
         expected.status = status
         given = {name: inner["value"] for name, inner in said["scientificMetadata"].items()}
         expected.values = {inner for inner in given.values() if isinstance(inner, str)}
+        expected.numbers = {name: inner for name, inner in given.items() if not isinstance(inner, str)}
         if kind == "parts":
             parts = [self._files(uuid, f"part{number}", 40) for number in range(3)]
             messages = []

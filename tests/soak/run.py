@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,7 +12,7 @@ from deploy.demo.processes import Processes
 from tests.faults.chaos import Chaos
 from tests.faults.events import EventLog
 from tests.faults.verdict import Finding
-from tests.soak.plan import Plan, make_plan
+from tests.soak.plan import Plan, Sent, make_plan
 from tests.soak.system import REPLICAS, System, all_faults
 from tests.soak.verdict import Verdict, judge
 
@@ -48,6 +48,8 @@ class Run:
         self._plan: Plan = make_plan(messages, seed, self._run)
         self._events = EventLog(folder)
         self.note = self._events.note
+        self.faults: Mapping[str, int] = {}
+        """How often each thing went wrong."""
 
     def run(self) -> Outcome:
         plan = self._plan
@@ -56,38 +58,45 @@ class Run:
             system = System(self.folder, processes, self._run)
             system.start()
             self.note("Kafka, the catalogue and the SciCows run")
-            gap = (self._gap / 4, 7 * self._gap / 4)
-            chaos = Chaos(all_faults(system, self._random), self._random, self.note, gap=gap)
-            wrong = self._go_on(system, chaos)
-            chaos.heal_all()
-            self.note("all faults are healed")
+            wrong = self._go_on(system)
             wrong += self._drain(system)
             wrong += self._stop(system)
             self.note("looking at what has arrived")
             verdict = judge(plan, system.found(plan), "scizoo")
             verdict.lost += wrong
-        return Outcome(verdict, self._events.minutes, chaos.counts)
+        return Outcome(verdict, self._events.minutes, self.faults)
 
-    def _go_on(self, system: System, chaos: Chaos) -> list[Finding]:
+    def _go_on(self, system: System) -> list[Finding]:
         """Send everything while things go wrong."""
+        gap = (self._gap / 4, 7 * self._gap / 4)
+        chaos = Chaos(all_faults(system, self._random), self._random, self.note, gap=gap)
+        wrong = self._send(system, self._plan.sent, chaos.step)
+        chaos.heal_all()
+        self.note("all faults are healed")
+        self.faults = chaos.counts
+        return wrong
+
+    def _send(
+        self, system: System, messages: Sequence[Sent], meanwhile: Callable[[], None] = lambda: None
+    ) -> list[Finding]:
         wrong: list[Finding] = []
         say = time.monotonic()
         sent, waiting, due = 0, 0, 0.0
         before = time.monotonic()
-        while sent < len(self._plan.sent):
-            chaos.step()
+        while sent < len(messages):
+            meanwhile()
             wrong += self._look_after(system)
             now = time.monotonic()
             if waiting < ENOUGH:
                 due += (now - before) * self._rate
             before = now
-            while sent < min(due, len(self._plan.sent)):
-                system.send(self._plan.sent[sent])
+            while sent < min(due, len(messages)):
+                system.send(messages[sent])
                 sent += 1
             if now > say:
                 unread = system.unread()
                 waiting = sent if unread is None else unread + system.unsent()
-                self.note(f"{sent} of {len(self._plan.sent)} messages are sent, {_shown(unread)} wait")
+                self.note(f"{sent} of {len(messages)} messages are sent, {_shown(unread)} wait")
                 say = time.monotonic() + SAY
             time.sleep(0.02)
         return wrong

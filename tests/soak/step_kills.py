@@ -119,7 +119,7 @@ class StepKills:
         self._run = f"s{uuid4().hex[:6]}"
         account = catalogue.ingestor
         self._scicat = SciCat(catalogue.url, account.username, account.password)
-        self._admin = AdminClient({"bootstrap.servers": bootstrap})
+        self._admin = AdminClient({"bootstrap.servers": bootstrap, "log_level": 0})
         self._wanted: Json = {}
         self._runs = itertools.count()
 

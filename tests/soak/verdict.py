@@ -16,6 +16,29 @@ from tests.soak.plan import Expected, Plan
 Json = dict[str, Any]
 
 
+KINDS = ("lost", "double", "running", "wrong_totals", "wrong_values")
+"""What can be wrong with a dataset."""
+
+_DOUBLE = ("more than once", "nobody sent", "are attached", "should not be")
+
+
+def kind_of(finding: Finding) -> str:
+    """Which of KINDS it is."""
+    if "are counted" in finding.what:
+        return "wrong_totals"
+    if "status is running" in finding.what:
+        return "running"
+    if any(words in finding.what for words in _DOUBLE):
+        return "double"
+    return "wrong_values" if ", not " in finding.what else "lost"
+
+
+def by_kind(findings: Iterable[Finding]) -> dict[str, int]:
+    """How many datasets have something of each of KINDS."""
+    found = [(kind_of(each), each.who) for each in findings]
+    return {kind: len({who for one, who in found if one == kind}) for kind in KINDS}
+
+
 @dataclass(frozen=True)
 class DeadLetter:
     """One of the dead-letter topic. `origin` is the topic, partition and offset that it came from."""
@@ -103,6 +126,10 @@ def _metadata(expected: Expected, dataset: Json) -> Iterator[str]:
     missing = expected.values - set(_values(metadata))
     if missing:
         yield f"{len(missing)} values are not in the metadata, as {min(missing)[:100]!r}"
+    for name, number in expected.numbers.items():
+        found = (metadata.get(name) or {}).get("value")
+        if found != number:
+            yield f"{name!r} is {found}, not {number}"
 
 
 def _values(metadata: Any) -> Iterator[str]:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tests.soak.plan import BEAMLINES, HOSTILE, Plan, Sent, make_plan
-from tests.soak.verdict import DeadLetter, Found, judge
+from tests.soak.verdict import DeadLetter, Found, by_kind, judge
 
 PLAN = make_plan(1500, 3, "t")
 
@@ -25,7 +25,11 @@ def perfect(plan: Plan = PLAN) -> Found:
             "datasetName": expected.name,
             "description": expected.description,
             "ownerGroup": f"{expected.proposal}-group" if expected.proposal else f"{expected.beamline}-staff",
-            "scientificMetadata": {"scan": {"status": {"value": expected.status, "unit": ""}}, "Group": values},
+            "scientificMetadata": {
+                "scan": {"status": {"value": expected.status, "unit": ""}},
+                "Group": values,
+                **{name: {"value": number, "unit": "mm"} for name, number in expected.numbers.items()},
+            },
             "numberOfFiles": len(expected.files),
             "size": sum(expected.files.values()),
         }
@@ -73,6 +77,7 @@ LOST: dict[str, Callable[[Found], object]] = {
     "status is running": lambda found: found.datasets[0]["scientificMetadata"]["scan"]["status"].update(
         value="running"
     ),
+    "'Motor 0' is 999, not": lambda found: found.datasets[0]["scientificMetadata"]["Motor 0"].update(value=999),
     "values are not in the metadata": lambda found: found.datasets[0]["scientificMetadata"].pop("Group"),
     "files are not listed": lambda found: block_of(found, with_files(found))["dataFileList"].pop(),
     "files and bytes are counted": lambda found: with_files(found).update(numberOfFiles=0),
@@ -110,6 +115,21 @@ def test_what_is_double_is_found(what: str) -> None:
     assert len(verdict.duplicates) == 1
     assert not verdict.lost
     assert not verdict.unexpected
+
+
+def test_each_finding_is_counted_by_its_kind() -> None:
+    for what in (*LOST, *DOUBLE):
+        if "counted" in what:
+            kind = "wrong_totals"
+        elif " is '" in what or "Motor" in what:
+            kind = "wrong_values"
+        else:
+            kind = "running" if "running" in what else "double" if what in DOUBLE else "lost"
+        found = perfect()
+        (LOST | DOUBLE)[what](found)
+        verdict = judge(PLAN, found, "scizoo")
+        wrong = {name: number for name, number in by_kind([*verdict.lost, *verdict.duplicates]).items() if number}
+        assert wrong == {kind: 1}, what
 
 
 def test_a_dead_letter_that_nobody_planted_is_found() -> None:
