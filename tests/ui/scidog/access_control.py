@@ -35,8 +35,8 @@ class TangoAccessControl(Device):
 
     @command(dtype_in=(str,), dtype_out=str)
     def GetAccessForMultiIP(self, asked: Sequence[str]) -> str:
-        """User, addresses, and last the device."""
-        return "read" if "scidog" in asked[-1].lower() else "write"
+        """User, device and addresses."""
+        return "read" if "scidog" in asked[1].lower() else "write"
 
     @command(dtype_in=str, dtype_out=(str,))
     def GetAllowedCommands(self, device_class: str) -> list[str]:
