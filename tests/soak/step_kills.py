@@ -306,7 +306,7 @@ def main() -> int:
     before_and_after = Counter(each.step.partition(": ")[2].partition(" ")[0] for each in found)
     report(
         [
-            Figure("step_kills", len(found), "kills", before_and_after),
+            Figure("step_kills", len(found), "kills", dict(before_and_after)),
             Figure("step_kills_different", len(wrong), "kills"),
             Figure("step_kills_dead_letters_twice", sum(each.repeated_dead_letters for each in found), ""),
         ],
