@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from tango import DevState
 from tango.server import Device, command, run
 
+from deploy.demo.stack import SCIDOG
 from taurus_widgets.scidog.data.client import READ_COMMANDS
 
 SERVER, NAME = "AccessControl", "sys/access_control/1"
@@ -31,12 +32,12 @@ class TangoAccessControl(Device):
     @command(dtype_in=(str,), dtype_out=str)
     def GetAccess(self, asked: Sequence[str]) -> str:
         """User, address and device."""
-        return "read" if "scidog" in asked[2].lower() else "write"
+        return "read" if asked[2].lower() == SCIDOG else "write"
 
     @command(dtype_in=(str,), dtype_out=str)
     def GetAccessForMultiIP(self, asked: Sequence[str]) -> str:
         """User, device and addresses."""
-        return "read" if "scidog" in asked[1].lower() else "write"
+        return "read" if asked[1].lower() == SCIDOG else "write"
 
     @command(dtype_in=str, dtype_out=(str,))
     def GetAllowedCommands(self, device_class: str) -> list[str]:
