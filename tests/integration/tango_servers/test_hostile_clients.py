@@ -263,6 +263,7 @@ def test_each_attribute_refuses_what_it_cannot_use(system: System, device: str) 
         target.proxy.Proposal = "20250001"
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("device", DEVICES)
 def test_a_wrong_property_is_reported_and_the_device_goes_on(system: System, device: str) -> None:
     target, db = system.targets[device], system.stack.db
@@ -329,6 +330,7 @@ def go_on(system: System) -> None:
             target.proxy.command_inout(command)
 
 
+@pytest.mark.long
 def test_thousands_of_calls_of_twenty_clients_at_once(system: System) -> None:
     texts = [text for text in system.texts() if len(text) < 10_000]
     calls = [
