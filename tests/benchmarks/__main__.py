@@ -19,7 +19,7 @@ from tests.benchmarks.figures import BUILD, Figure, load, report
 
 NAMES = (
     *("scan_overhead", "point_overhead", "snapshot", "spool_speed", "memory", "ingest"),
-    *("scanlog", "scanlog_live", "scifly", "scifly_idle"),
+    *("scanlog", "scanlog_live", "scidog_editor", "scifly", "scifly_idle"),
 )
 
 

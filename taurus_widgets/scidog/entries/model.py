@@ -50,7 +50,7 @@ class EntryModel(Qt.QAbstractItemModel):
         session.draftChanged.connect(self.rebuild)
         session.liveChanged.connect(self._shownChanged)
         session.findingsChanged.connect(self._shownChanged)
-        self._shown: dict[int, tuple[Any, ...]] = {}
+        self._shown: dict[int, RowFinding | None] = {}
 
     def rebuild(self) -> None:
         draft = self._session.draft
@@ -62,14 +62,16 @@ class EntryModel(Qt.QAbstractItemModel):
         self.endResetModel()
 
     def _shownChanged(self) -> None:
-        """Tell the view of new values: of one column, as Qt would put the old text back into an open editor."""
+        """Tell the view of rows whose height may change; it repaints all others itself, as there may be thousands.
+
+        Of one column only: in the others, Qt would put the old text back into an open editor.
+        """
         before, self._shown = self._shown, {}
         for place, (_, rows) in enumerate(self.groups):
             parent = self.index(place, 0)
             for number, row in enumerate(rows):
-                state = (self._session.live.get(row.key), self.finding(row))
-                self._shown[row.key] = state
-                if before.get(row.key) != state:
+                finding = self._shown[row.key] = self.finding(row)
+                if before.get(row.key) != finding:
                     self.dataChanged.emit(self.index(number, NOW, parent), self.index(number, NOW, parent))
 
     def finding(self, row: DraftRow) -> RowFinding | None:
