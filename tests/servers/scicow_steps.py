@@ -50,11 +50,20 @@ def _steps_file(folder: Path, name: str) -> Path:
     return folder / f"{name}.steps"
 
 
+def _end_with_parent() -> None:
+    """Whoever started it may be killed; its own parent, the process that forks, lives for as long as it does."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    parent.join()
+    os._exit(KILLED)
+
+
 def _run(folder: Path, name: str, config: Path, password: str, last: Step) -> None:
     log = os.open(folder / f"{name}.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
     os.dup2(log, 1)
     os.dup2(log, 2)
     os.environ[PASSWORD] = password
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     _watch(_Steps(_steps_file(folder, name), last))
     sys.exit(cli.main(["run", "--config", str(config)]))
 
