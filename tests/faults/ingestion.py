@@ -117,7 +117,7 @@ class Ingestion:
     @property
     def behind(self) -> bool:
         """Whether SciCow has something to read, or a dead letter waits."""
-        return self.scicow("status", "--json", "--max-lag", "0").returncode != 0
+        return self.scicow("status", "--json", "--max-lag", "0.001").returncode != 0
 
     # ------------------------------------------------------------ dead letters
 
