@@ -123,13 +123,24 @@ class Ingestion:
 
     def read_letters(self) -> Collection[Mapping[str, str]]:
         """Note those that wait; all that ever did."""
-        done = self.scicow("dead-letters", "list", "--json")
-        for letter in json.loads(done.stdout or "[]"):
-            self.letters[letter["id"]] = letter
+        self._note_letters()
         return self.letters.values()
 
+    def _note_letters(self) -> list[dict[str, str]]:
+        """Those that wait now."""
+        waiting: list[dict[str, str]] = json.loads(self.scicow("dead-letters", "list", "--json").stdout or "[]")
+        self.letters |= {letter["id"]: letter for letter in waiting}
+        return waiting
+
     def settle_letters(self) -> None:
-        """As a person does: note the dead letters, send again what was too early, and drop the others."""
-        self.read_letters()
-        self.scicow("dead-letters", "replay", "--all", "--reason", EARLY)
-        self.scicow("dead-letters", "drop", "--all", "--yes")
+        """As a person does: note the dead letters, send again what was too early, and drop the others.
+
+        By their ids: one that comes meanwhile waits for the next time.
+        """
+        waiting = self._note_letters()
+        early = [letter["id"] for letter in waiting if EARLY in letter["reason"]]
+        others = [letter["id"] for letter in waiting if EARLY not in letter["reason"]]
+        if early:
+            self.scicow("dead-letters", "replay", *early)
+        if others:
+            self.scicow("dead-letters", "drop", "--yes", *others)
