@@ -493,7 +493,7 @@ def test_what_has_ended_and_is_not_sent_yet_survives_its_spool(lab: Lab, tmp_pat
     over.end("completed")
     still_open = session.begin({"datasetName": "open"})
     (spool,) = lab.spool.glob("*.spool")
-    assert eventually(lambda: summarise(spool).waiting == 3)  # with `began` of the open one
+    assert eventually(lambda: summarise(spool).waiting >= 3)  # one of them is a `began`
     inode = spool.stat().st_ino
     with spool.open("rb"):  # so that the new file has another inode
         damage(lab.spool, how)
@@ -502,13 +502,15 @@ def test_what_has_ended_and_is_not_sent_yet_survives_its_spool(lab: Lab, tmp_pat
     configure(lab.settings.kafka_bootstrap_servers)
     ended = [wait_for_last(lab.topic, each.uuid) for each in (over, still_open)]
     session.close(PATIENCE)
-    lab.topic.wait_until(lambda messages: len(messages) >= 4)
+    lab.topic.wait_until(lambda messages: any(m["type"] == "annotation" for m in messages))
     assert ended[0]["numberOfPoints"] == 1
     assert ended[0]["scientificMetadata"]["answer"]["value"] == 42
     assert all("warnings" not in each for each in ended)
     kinds = sorted((str(m.get("datasetName", "")), str(m["type"])) for m in lab.topic.messages)
-    assert kinds == [("", "annotation"), ("open", "began"), ("open", "ended"), ("over", "ended")]
-    assert sorted(m["seq"] for m in lab.topic.messages) == [1, 2, 3, 4]
+    assert len(set(kinds)) == len(kinds)
+    # What is announced before it ends depends on how fast the machine is.
+    assert [kind for kind in kinds if kind[1] != "began"] == [("", "annotation"), ("open", "ended"), ("over", "ended")]
+    assert sorted(m["seq"] for m in lab.topic.messages) == list(range(1, len(kinds) + 1))
     assert not list(lab.spool.glob("*.spool"))
     assert bool(list(lab.spool.glob("*.broken"))) == (how != "removed")
 

@@ -308,10 +308,11 @@ def test_a_table_from_a_spreadsheet_and_back(stack: Stack, scidog: tango.DeviceP
     with pytest.raises(tango.DevFailed) as error:
         scidog.ExportConfig(["table", "xls"])
     assert refusal(error)[0] == "SciDog_WrongArgument"
+    good = "name,source\r\nx,a/b/c/d\r\n"
     for wrong in (
         {"base64": "ä"},
-        {"text": "x", "who": "a\nb"},
-        {"text": "x", "who": "a" * 101},
+        {"text": good, "who": "a\nb"},
+        {"text": good, "who": "a" * 101},
         {"text": "x" * 1_000_001},
     ):
         with pytest.raises(tango.DevFailed) as error:

@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from scifish.settings.sources import (
 from scifish.spool.kafka_config import producer_config, read_config_file
 from tango_servers.SciDog import SciDog
 from tests.homeless import without_home
+from tests.waiting import PATIENCE
 
 PROPERTIES = {
     "Beamline": ["cosaxs"],
@@ -177,6 +179,7 @@ def source(state: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     fake = FakeDatabase({name: list(lines) for name, lines in PROPERTIES.items()})
     found = TangoSettings()
     found._db = fake  # type: ignore[assignment]
+    found.now = partial(found.now, PATIENCE)  # type: ignore[method-assign]
     return found
 
 
