@@ -14,7 +14,7 @@ from scifish.settings.devices import NotReachable, Refused
 from taurus_widgets.qt.calls import Calls
 from taurus_widgets.qt.connection import ConnectionState
 from taurus_widgets.qt.tango_listener import TangoListener
-from taurus_widgets.scidog.data.client import Conflict, HistoryChange, Overview, ScidogClient, Stored
+from taurus_widgets.scidog.data.client import HistoryChange, Overview, SavedMeanwhile, ScidogClient, Stored
 from taurus_widgets.scidog.data.draft import Draft, DraftRow
 from taurus_widgets.scidog.data.findings import RowFinding, device_findings, own_findings
 from taurus_widgets.scidog.data.live import LiveReader, LiveValue, mapping_keys
@@ -360,7 +360,7 @@ class EditSession(Qt.QObject):
 
         def failed(error: Exception) -> None:
             self._saving = False
-            if isinstance(error, Conflict):
+            if isinstance(error, SavedMeanwhile):
                 self._readTheirs(draft, str(error))
             else:
                 self.failed.emit(f"{draft.name} was not saved. {error}")

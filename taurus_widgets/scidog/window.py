@@ -24,10 +24,10 @@ from taurus_widgets.scidog.browser.pane import BrowserPane
 from taurus_widgets.scidog.data.comparison import own_changes
 from taurus_widgets.scidog.data.draft import Draft
 from taurus_widgets.scidog.dialogs.differences import (
-    CompareDialog,
-    ConflictDialog,
+    CompareConfigsDialog,
     HistoryDialog,
-    SaveDialog,
+    SaveConfigDialog,
+    SaveConflictDialog,
     when,
 )
 from taurus_widgets.scidog.dialogs.wizard import TemplateWizard
@@ -289,12 +289,12 @@ class ScidogEditor(TaurusWidget):
         draft, overview = self.draft, self.session.overview
         if draft is None or not self.saveButton.isEnabled():
             return
-        dialog = SaveDialog(draft.name, own_changes(draft), overview.use_of(draft.name) if overview else "", self)
+        dialog = SaveConfigDialog(draft.name, own_changes(draft), overview.use_of(draft.name) if overview else "", self)
         if dialog.exec_():
             self.session.save(draft)
 
     def _askConflict(self, conflict: SaveConflict) -> None:
-        dialog = ConflictDialog(conflict, self)
+        dialog = SaveConflictDialog(conflict, self)
         chosen = dialog.exec_()
         if chosen == dialog.THEIRS:
             self.session.takeTheirs(conflict)
@@ -443,7 +443,7 @@ class ScidogEditor(TaurusWidget):
         saved = list(self.session.overview.configs) if self.session.overview else []
         others = [name for name in saved if name != draft.name]
         if others:
-            CompareDialog(draft.name, draft.lines(), others, read, self).exec_()
+            CompareConfigsDialog(draft.name, draft.lines(), others, read, self).exec_()
         else:
             self._say(f"There is no other configuration to compare {draft.name} with.")
 

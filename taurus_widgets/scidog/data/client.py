@@ -1,7 +1,7 @@
 """The SciDog device as the editor uses it. Its commands check, write and keep the history; nothing else writes.
 
-All methods wait for the device: call them in a thread. They raise NotReachable, Refused, NotAllowed or Conflict, whose
-texts are for people.
+All methods wait for the device: call them in a thread. They raise NotReachable, Refused, ReadOnlyAccess or
+SavedMeanwhile, whose texts are for people.
 """
 
 from __future__ import annotations
@@ -29,11 +29,11 @@ READ_COMMANDS = ("GetConfig", "InUse", "Validate", "History", "ExportConfig")
 T = TypeVar("T")
 
 
-class Conflict(Refused):
+class SavedMeanwhile(Refused):
     """Somebody else has changed the configuration since it was read."""
 
 
-class NotAllowed(Refused):
+class ReadOnlyAccess(Refused):
     """Tango's access control does not allow this client to call the command."""
 
 
@@ -118,7 +118,7 @@ class ScidogClient:
         return _stored(self._command("GetConfig", raw(name)))
 
     def save(self, name: str, lines: Sequence[str], revision: str) -> Stored:
-        """Write a configuration; Conflict if the device's revision is another one."""
+        """Write a configuration; SavedMeanwhile if the device's revision is another one."""
         request = {"name": name, "lines": list(lines), "revision": revision, "who": _user()}
         return _stored(self._command("SaveConfig", json.dumps(request)))
 
@@ -163,9 +163,9 @@ class ScidogClient:
                 cause = error.__cause__
                 why = str(cause.args[0].reason) if isinstance(cause, tango.DevFailed) else ""
                 if why == "SciDog_Conflict":
-                    raise Conflict(str(error)) from error
+                    raise SavedMeanwhile(str(error)) from error
                 if why == "API_ReadOnlyMode":
-                    raise NotAllowed(self._read_only()) from error
+                    raise ReadOnlyAccess(self._read_only()) from error
                 raise
 
     def _read_only(self) -> str:

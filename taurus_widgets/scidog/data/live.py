@@ -15,7 +15,7 @@ from scifish.message import plain
 from scifish.settings.entries import Entry
 from taurus_widgets.value_text import leaf_text, value_text
 
-READ_SECONDS = 2.5
+LIVE_READ_SECONDS = 2.5
 """Within which all devices must answer."""
 
 
@@ -55,9 +55,9 @@ class LiveReader:
         self._reader = Reader()
 
     def read(self, entries: Sequence[Entry], max_array: int) -> list[LiveValue]:
-        """A value for each entry, in their order. Never raises, and takes at most `READ_SECONDS`."""
+        """A value for each entry, in their order. Never raises, and takes at most `LIVE_READ_SECONDS`."""
         found = [replace(entry, source=located(entry.source, self._prefix)) for entry in entries]
-        reads = check.read(found, self._reader, READ_SECONDS)
+        reads = check.read(found, self._reader, LIVE_READ_SECONDS)
         return [
             _live(entry, reads.readings[entry.source], reads.took.get(device_of(entry.source)), max_array)
             for entry in found

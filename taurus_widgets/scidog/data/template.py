@@ -40,7 +40,7 @@ class TemplateItem:
 
 
 @dataclass(frozen=True)
-class Proposal:
+class Suggestion:
     """An entry of the template, and the attributes of this database that it may mean, the best one first."""
 
     row: DraftRow
@@ -89,9 +89,9 @@ def _item(fields: Any, where: str) -> TemplateItem:
     return TemplateItem(new_row(entry.name, "", entry.group, entry.unit, **more), patterns)
 
 
-def proposals(
+def suggestions(
     items: Sequence[TemplateItem], names: Names, attributes_of: Callable[[str], Sequence[str]]
-) -> list[Proposal]:
+) -> list[Suggestion]:
     """What each item may mean among the running devices. `attributes_of` may ask the device: call it in a thread."""
     running = [device for device in names.devices if device.lower() in names.running]
     found = []
@@ -102,5 +102,5 @@ def proposals(
             for device in matching(running, device_pattern)[:MAX_CANDIDATES]:
                 for attribute in matching(attributes_of(device), attribute_pattern):
                     candidates[f"{device}/{attribute}"] = None
-        found.append(Proposal(item.row, tuple(candidates)[:MAX_CANDIDATES]))
+        found.append(Suggestion(item.row, tuple(candidates)[:MAX_CANDIDATES]))
     return found

@@ -96,7 +96,7 @@ class EditorDialog(Qt.QDialog):
         return table
 
 
-class SaveDialog(EditorDialog):
+class SaveConfigDialog(EditorDialog):
     """What Save would write, before it is written."""
 
     def __init__(self, name: str, found: Sequence[Difference], use: str, parent: Qt.QWidget | None = None) -> None:
@@ -115,7 +115,7 @@ class SaveDialog(EditorDialog):
         fit(self, 860, 460)
 
 
-class ConflictDialog(EditorDialog):
+class SaveConflictDialog(EditorDialog):
     """Both versions of a configuration that two people have changed; the result is one of `MINE`, `THEIRS`, `BOTH`."""
 
     MINE, THEIRS, BOTH = 2, 3, 4
@@ -150,7 +150,7 @@ class ConflictDialog(EditorDialog):
         fit(self, 860, 560)
 
 
-class CompareDialog(EditorDialog):
+class CompareConfigsDialog(EditorDialog):
     """The differences between the configuration that is edited and another one. `read` gets the other one's lines."""
 
     def __init__(

@@ -14,7 +14,7 @@ from taurus_widgets.qt.look import GAP
 from taurus_widgets.qt.painting import colours
 from taurus_widgets.scidog.browser.pane import BrowserPane
 from taurus_widgets.scidog.data.tango_names import ask_attributes
-from taurus_widgets.scidog.data.template import Proposal, TemplateItem, proposals, read_template, template_file
+from taurus_widgets.scidog.data.template import Suggestion, TemplateItem, read_template, suggestions, template_file
 from taurus_widgets.scidog.dialogs.differences import EditorDialog
 from taurus_widgets.scidog.session import EditSession
 
@@ -33,7 +33,7 @@ class TemplateWizard(EditorDialog):
         """`taken` are the names of configurations that there are, in lower case."""
         super().__init__("Start from the template", parent)
         self._session, self._browser, self._taken = session, browser, taken
-        self._proposals: list[Proposal] = []
+        self._suggestions: list[Suggestion] = []
         self._templates: dict[str, list[TemplateItem]] = {}
         self.name = ""
         self.lines: list[str] = []
@@ -93,10 +93,12 @@ class TemplateWizard(EditorDialog):
             return list(index.attributes_of(device)) or ask_attributes(prefix + device)
 
         items = self._templates[name]
-        self._session.calls.run(partial(proposals, items, names, attributes_of), self._found, self._failed, "proposals")
+        self._session.calls.run(
+            partial(suggestions, items, names, attributes_of), self._found, self._failed, "suggestions"
+        )
 
-    def _found(self, found: list[Proposal]) -> None:
-        self._proposals = found
+    def _found(self, found: list[Suggestion]) -> None:
+        self._suggestions = found
         items = self._templates[self.choice.currentText()]
         muted = Qt.QColor(colours(self.palette()).muted)
         self.table.setRowCount(len(found))
@@ -134,12 +136,12 @@ class TemplateWizard(EditorDialog):
             why = f"There is a configuration {name} already: choose another name."
         if why:
             self.state.setText(why)
-        self.createButton.setEnabled(not why and bool(self._proposals))
+        self.createButton.setEnabled(not why and bool(self._suggestions))
 
     def _create(self) -> None:
         self.name = self.nameField.text().strip()
         self.lines = []
-        for row, proposal in enumerate(self._proposals):
+        for row, proposal in enumerate(self._suggestions):
             if self.table.item(row, 0).checkState() == Qt.Qt.Checked:
                 choice = self.table.cellWidget(row, 2)
                 source = choice.currentText() if choice is not None else proposal.candidates[0]

@@ -20,7 +20,12 @@ from taurus.external.qt import Qt
 from deploy.demo.beamline import CONFIGURATIONS
 from deploy.demo.stack import SCIDOG, Stack
 from taurus_widgets.qt.application import makeApplication
-from taurus_widgets.scidog.dialogs.differences import CompareDialog, ConflictDialog, HistoryDialog, SaveDialog
+from taurus_widgets.scidog.dialogs.differences import (
+    CompareConfigsDialog,
+    HistoryDialog,
+    SaveConfigDialog,
+    SaveConflictDialog,
+)
 from taurus_widgets.scidog.dialogs.wizard import TemplateWizard
 from taurus_widgets.scidog.entries.model import NAME
 from taurus_widgets.scidog.window import ScidogEditor
@@ -96,13 +101,13 @@ def _draw(stack: Stack, width: int, height: int, picture: Picture, first: bool) 
         browser.addSelected()
         table.edit(table.entries.indexOf(_row(editor, "Finger"), NAME))
         picture(editor, "changed")
-        dialog = SaveDialog("saxs", _changes(editor), "active", editor)
+        dialog = SaveConfigDialog("saxs", _changes(editor), "active", editor)
         _shown(dialog, picture, "save")
         from taurus_widgets.scidog.data.client import Stored
         from taurus_widgets.scidog.session import SaveConflict
 
         theirs = Stored("saxs", "x", (*MIXED, "- {name: Theirs, source: b311a-o/opt/mono-01/Energy}"))
-        _shown(ConflictDialog(SaveConflict(editor.draft, theirs, ""), editor), picture, "conflict")  # type: ignore[arg-type]
+        _shown(SaveConflictDialog(SaveConflict(editor.draft, theirs, ""), editor), picture, "conflict")  # type: ignore[arg-type]
         history = session.client.history("saxs")
         _shown(
             HistoryDialog(
@@ -113,7 +118,9 @@ def _draw(stack: Stack, width: int, height: int, picture: Picture, first: bool) 
         )
         lines = session.client.config("spectroscopy").lines
         _shown(
-            CompareDialog("saxs", MIXED, ["spectroscopy"], lambda name, show: show(lines), editor), picture, "compare"
+            CompareConfigsDialog("saxs", MIXED, ["spectroscopy"], lambda name, show: show(lines), editor),
+            picture,
+            "compare",
         )
         wizard = TemplateWizard(session, browser, [], "", editor)
         wait_until(lambda: "are found" in wizard.state.text(), 10)

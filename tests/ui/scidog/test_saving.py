@@ -11,7 +11,12 @@ from taurus.external.qt import Qt
 
 from deploy.demo.beamline import CONFIGURATIONS
 from deploy.demo.stack import Stack
-from taurus_widgets.scidog.dialogs.differences import CompareDialog, ConflictDialog, HistoryDialog, SaveDialog
+from taurus_widgets.scidog.dialogs.differences import (
+    CompareConfigsDialog,
+    HistoryDialog,
+    SaveConfigDialog,
+    SaveConflictDialog,
+)
 from taurus_widgets.scidog.entries.model import NAME, UNIT
 from taurus_widgets.scidog.window import ScidogEditor
 from tests.ui.scidog.conftest import Beamline, Hand, put, stored
@@ -41,7 +46,7 @@ def test_save_shows_the_difference_and_writes_the_lines_that_were_changed(
     shown: list[list[list[str]]] = []
 
     def act(dialog: Qt.QDialog) -> None:
-        assert isinstance(dialog, SaveDialog)
+        assert isinstance(dialog, SaveConfigDialog)
         assert "1 change in saxs. It is active" in dialog.heading.text()
         shown.append(dialog.table.texts())
         hand.qtbot.keyClick(dialog.saveButton, Qt.Qt.Key_Space)
@@ -75,12 +80,12 @@ class TestConflict:
 
     def save_and_meet(self, hand: Hand, choose: str, seen: list[list[list[list[str]]]]) -> None:
         def save(dialog: Qt.QDialog) -> None:
-            assert isinstance(dialog, SaveDialog)
+            assert isinstance(dialog, SaveConfigDialog)
             dialog.accept()
             hand.answer(conflict)
 
         def conflict(dialog: Qt.QDialog) -> None:
-            assert isinstance(dialog, ConflictDialog)
+            assert isinstance(dialog, SaveConflictDialog)
             seen.append([table.texts() for table in dialog.tables])
             next(button for button in dialog.findChildren(Qt.QPushButton) if button.text() == choose).click()
 
@@ -120,7 +125,7 @@ class TestConflict:
         put(stack, **{"Config.saxs": theirs})
         device.Reload()
         hand.qtbot.waitUntil(lambda: "Somebody else has saved saxs" in editor.notice.label.text())
-        hand.answer(lambda dialog: dialog.done(ConflictDialog.THEIRS))
+        hand.answer(lambda dialog: dialog.done(SaveConflictDialog.THEIRS))
         editor.notice.button.click()
         assert "Theirs" in hand.names()
         assert "Finger" not in hand.names()
@@ -163,7 +168,7 @@ def test_compare_two(editor: ScidogEditor, hand: Hand) -> None:
     found: list[list[list[str]]] = []
 
     def act(dialog: Qt.QDialog) -> None:
-        assert isinstance(dialog, CompareDialog)
+        assert isinstance(dialog, CompareConfigsDialog)
         dialog.choice.setCurrentText("spectroscopy")
         hand.qtbot.waitUntil(lambda: any("Bragg angle" in line[1] for line in dialog.table.texts()))
         found.append(dialog.table.texts())

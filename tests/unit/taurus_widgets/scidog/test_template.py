@@ -8,7 +8,7 @@ import pytest
 
 from scifish.settings.entries import parse_entries
 from taurus_widgets.scidog.data.tango_names import Names
-from taurus_widgets.scidog.data.template import TemplateError, proposals, read_template, template_file
+from taurus_widgets.scidog.data.template import TemplateError, read_template, suggestions, template_file
 
 NAMES = Names(
     ("r3-319s2/dia/dcct-01", "b311a-o01/pss/bst-01", "b311a-e/dia/dcct-dead"),
@@ -22,7 +22,7 @@ ATTRIBUTES = {
 
 def test_that_of_the_package_has_entries_that_are_right_and_finds_them() -> None:
     items = read_template()["beamline"]
-    found = {one.row.name: one for one in proposals(items, NAMES, lambda device: ATTRIBUTES[device])}
+    found = {one.row.name: one for one in suggestions(items, NAMES, lambda device: ATTRIBUTES[device])}
     assert found["Ring current"].candidates == ("r3-319s2/dia/dcct-01/InstantaneousCurrent",)
     assert found["Safety shutter"].candidates == ("b311a-o01/pss/bst-01/State",)
     assert found["Undulator gap"].candidates == ()
