@@ -102,26 +102,26 @@ class TemplateWizard(EditorDialog):
         items = self._templates[self.choice.currentText()]
         muted = Qt.QColor(colours(self.palette()).muted)
         self.table.setRowCount(len(found))
-        for row, proposal in enumerate(found):
-            entry = Qt.QTableWidgetItem(proposal.row.name)
-            there = bool(proposal.candidates)
+        for row, suggestion in enumerate(found):
+            entry = Qt.QTableWidgetItem(suggestion.row.name)
+            there = bool(suggestion.candidates)
             entry.setFlags(Qt.Qt.ItemIsUserCheckable | (Qt.Qt.ItemIsEnabled if there else Qt.Qt.NoItemFlags))
             entry.setCheckState(Qt.Qt.Checked if there else Qt.Qt.Unchecked)
             self.table.setItem(row, 0, entry)
-            self.table.setItem(row, 1, Qt.QTableWidgetItem(proposal.row.group))
-            if len(proposal.candidates) > 1:
+            self.table.setItem(row, 1, Qt.QTableWidgetItem(suggestion.row.group))
+            if len(suggestion.candidates) > 1:
                 choice = Qt.QComboBox(self.table)
-                choice.addItems(proposal.candidates)
-                choice.setAccessibleName(f"Attribute for {proposal.row.name}")
+                choice.addItems(suggestion.candidates)
+                choice.setAccessibleName(f"Attribute for {suggestion.row.name}")
                 self.table.setCellWidget(row, 2, choice)
             else:
-                text = proposal.candidates[0] if there else f"not found: {', '.join(items[row].patterns)}"
+                text = suggestion.candidates[0] if there else f"not found: {', '.join(items[row].patterns)}"
                 item = Qt.QTableWidgetItem(text)
                 if not there:
                     item.setForeground(muted)
                 self.table.setItem(row, 2, item)
         self.table.resizeRowsToContents()
-        count = sum(bool(proposal.candidates) for proposal in found)
+        count = sum(bool(suggestion.candidates) for suggestion in found)
         self.state.setText(f"{count} of {len(found)} are found.")
         self._enable()
 
@@ -141,9 +141,9 @@ class TemplateWizard(EditorDialog):
     def _create(self) -> None:
         self.name = self.nameField.text().strip()
         self.lines = []
-        for row, proposal in enumerate(self._suggestions):
+        for row, suggestion in enumerate(self._suggestions):
             if self.table.item(row, 0).checkState() == Qt.Qt.Checked:
                 choice = self.table.cellWidget(row, 2)
-                source = choice.currentText() if choice is not None else proposal.candidates[0]
-                self.lines += proposal.with_source(source).lines
+                source = choice.currentText() if choice is not None else suggestion.candidates[0]
+                self.lines += suggestion.with_source(source).lines
         self.accept()
