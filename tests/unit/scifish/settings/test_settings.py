@@ -2,7 +2,6 @@
 
 import json
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -179,7 +178,8 @@ def source(state: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     fake = FakeDatabase({name: list(lines) for name, lines in PROPERTIES.items()})
     found = TangoSettings()
     found._db = fake  # type: ignore[assignment]
-    found.now = partial(found.now, PATIENCE)  # type: ignore[method-assign]
+    now = found.now
+    found.now = lambda timeout=PATIENCE: now(timeout)  # type: ignore[method-assign]
     return found
 
 
