@@ -162,7 +162,7 @@ class OrphanSpools:
     def _finish(self, spool: Spool, record: Record) -> None:
         try:
             settings = self._rule.settings_for(spool)
-            if settings is None:
+            if settings is None or spool.broken:
                 return  # the sender lets go of it
             waits = waits_for_dataset(record, spool.path, self._folders)
             if not waits and self._proposals.complete(record, settings):

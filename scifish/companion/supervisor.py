@@ -122,7 +122,7 @@ class Supervisor:
         self._orphan_check_seconds = FIRST_ORPHAN_CHECK_SECONDS
         if spool is not None:
             spool.open_rows = self._lifecycle.open_rows
-            self.executor.on_damage = lambda error: self._on_damage(spool, error)
+        self.executor.on_damage = self._on_damage
         self._lifecycle.report_last_place()
         self._sender.start()
         self._read_spool()
@@ -226,19 +226,26 @@ class Supervisor:
 
         return self.executor.submit_urgent(follow)
 
-    def _on_damage(self, spool: Spool, error: Exception) -> None:
-        """In the executor's thread: a spool is damaged, maybe that of the program, which then starts a new file."""
-        if (spool.shared and self._damaged == spool.inode) or not spool.damaged:
-            return  # it knows, or it is the one of another program
+    def _on_damage(self) -> bool:
+        """In the executor's thread: a spool is damaged. Whether it was another program's, which is put aside."""
+        if self._spool is not None and self._spool.damage:
+            self._replace_damaged(self._spool)
+        damaged = [spool for spool in self._sender.spools if spool.damage and spool is not self._spool]
+        for spool in damaged:
+            spool.put_aside()
+        return bool(damaged)
+
+    def _replace_damaged(self, spool: Spool) -> None:
+        """The program starts a new file in place of its own damaged one; if it is gone, this process does so."""
         if not spool.shared:
             try:
-                spool.start_new_file(error)
+                spool.start_new_file(sqlite3.DatabaseError(spool.damage))
                 self._sender.read_again()
             except (sqlite3.Error, OSError) as refused:
                 log.error("no new file can be made for the damaged spool %s: %s", spool.path, refused)
-        else:
+        elif self._damaged != spool.inode:
             self._damaged = spool.inode
-            self._report(DamageReport(str(error), spool.inode))
+            self._report(DamageReport(spool.damage, spool.inode))
 
     def _follow_identity(self) -> None:
         """Write into the spool under which settings it is recorded now, and check with new ones what is orphaned."""

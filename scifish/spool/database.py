@@ -103,6 +103,10 @@ class SpoolGone(sqlite3.DatabaseError):
     """Somebody has removed the file of a spool while its program runs."""
 
 
+class SpoolBroken(sqlite3.DatabaseError):
+    """The file was damaged, and this process has put it aside (`Spool.put_aside`)."""
+
+
 def is_damage(error: BaseException) -> TypeGuard[sqlite3.DatabaseError]:
     """Whether the file is damaged or gone: SQLite raises this very class then; other subclasses mean something else."""
     return type(error) in (sqlite3.DatabaseError, SpoolGone)
@@ -185,13 +189,32 @@ class OutboxBatch:
         return OutboxBatch(topic, str(messages[0]["uuid"]), pieces, closes, begins)
 
 
+def _noting_damage(access: Method) -> Method:
+    """A method that keeps in `damage` what SQLite finds: whoever handles the error then knows of which spool it is.
+
+    `PRAGMA quick_check` could not tell it: it does not compare an index with its table, for example.
+    """
+
+    @functools.wraps(access)
+    def noting_damage(self: Spool, *args: Any, **named: Any) -> Any:
+        try:
+            return access(self, *args, **named)
+        except sqlite3.DatabaseError as error:
+            if is_damage(error):
+                self.damage = str(error)
+            raise
+
+    return cast(Method, noting_damage)
+
+
 def _with_new_file(write: Method) -> Method:
     """A write that starts a new file if this one is damaged, so that no further data is lost."""
+    noting = _noting_damage(write)
 
     @functools.wraps(write)
     def with_new_file(self: Spool, *args: Any, **named: Any) -> Any:
         try:
-            return write(self, *args, **named)
+            return noting(self, *args, **named)
         except sqlite3.DatabaseError as error:
             if not is_damage(error) or self.shared:
                 raise  # the program that shares the file with us starts the new one
@@ -228,6 +251,10 @@ class Spool:
         """Returns the open datasets that this process knows, for a new file in place of one that is damaged or gone."""
         self.inode = 0
         """Of the file that is open."""
+        self.damage = ""
+        """What SQLite has found in the file that is open; "" if nothing."""
+        self.broken = False
+        """Whether the file was put aside: then all accesses raise SpoolBroken."""
         self._unconfirmed = Unconfirmed() if self.shared else None  # the process that shares the file sends it
         self._incomplete = False  # what this process knows is not in the new file yet
         self._connection: sqlite3.Connection | None = None
@@ -263,6 +290,8 @@ class Spool:
     @property
     def _db(self) -> sqlite3.Connection:
         """The connection. One to a new file is opened by the first call for which the disk allows it."""
+        if self.broken:
+            raise SpoolBroken(f"the spool {self.path} was damaged, and is put aside")
         if self._connection is None:
             self._connection = self._connect()
         return self._connection
@@ -290,6 +319,7 @@ class Spool:
         self._checkpoints = False
         self._db.execute("PRAGMA wal_autocheckpoint=20000")
 
+    @_noting_damage
     def set_limit(self, size: int) -> None:
         """Limit the file to `size` bytes; beyond that, writes fail as on a full disk."""
         self._limit = size
@@ -300,6 +330,7 @@ class Spool:
             (page,) = db.execute("PRAGMA page_size").fetchone()
             db.execute(f"PRAGMA max_page_count={max(self._limit // int(page), 1)}")
 
+    @_noting_damage
     def size(self) -> int:
         """The used bytes of the file."""
         page, pages, free = (
@@ -335,6 +366,7 @@ class Spool:
         new.rename(self.path)
         self._disconnect()
 
+    @_noting_damage
     def follow(self) -> bool:
         """If the program has started a new file, open it, and write into it what this process knows; whether it has.
 
@@ -362,6 +394,18 @@ class Spool:
         if self._connection is not None:
             self._connection.close()
             self._connection = None
+        self.damage = ""
+
+    def put_aside(self) -> None:
+        """Give up the damaged spool of another program: its file is renamed to `.broken`, for `scifish salvage`."""
+        self.broken = True
+        try:
+            aside = rename_damaged(self.path)
+            log.error("the spool %s is damaged (%s): it is renamed to %s", self.path, self.damage, aside)
+        except OSError as error:
+            log.error("the spool %s is damaged (%s), and cannot be renamed: %s", self.path, self.damage, error)
+        self._disconnect()
+        os.close(self.lock)
 
     def _remember(self) -> None:
         kept = self._unconfirmed
@@ -476,17 +520,6 @@ class Spool:
         noted = os.pread(self.lock, 21, 0)
         return int(noted) if noted.strip().isdigit() else None
 
-    @property
-    def damaged(self) -> bool:
-        """Whether SQLite finds a mistake in the file."""
-        try:
-            self._check_pages()
-        except sqlite3.DatabaseError as error:
-            return is_damage(error)
-        except FileNotFoundError:
-            return False  # it is just being replaced
-        return False
-
     def _check_pages(self) -> None:
         """sqlite3.DatabaseError if the file is damaged. One of an orphan would hold up the messages of this program."""
         (found,) = self._db.execute("PRAGMA quick_check(1)").fetchone()
@@ -560,14 +593,15 @@ class Spool:
         now = time.time()
         os.utime(self.lock, (now, now))
 
+    @_noting_damage
     def open_datasets(self, only: Collection[str] | None = None) -> list[OpenDataset]:
         """All open datasets, or `only` those with these uuids, in the order in which they began."""
-        alive = os.fstat(self.lock).st_mtime
         rows = self._db.execute(
             "SELECT uuid, started, single, given, observed, ending, points, seen, announced FROM datasets"
             " WHERE ? OR uuid IN (SELECT value FROM json_each(?)) ORDER BY rowid",
             (only is None, json.dumps(list(only or ()))),
         ).fetchall()
+        alive = os.fstat(self.lock).st_mtime
         return [
             OpenDataset(
                 OpenDatasetRow(uuid, started, bool(single), announced == 1, given, observed, ending).record(),
@@ -578,11 +612,13 @@ class Spool:
             for uuid, started, single, given, observed, ending, points, seen, announced in rows
         ]
 
+    @_noting_damage
     def open_states(self) -> list[tuple[str, bool, bool]]:
         """For each open dataset: its uuid, whether `began` still has to be sent, and whether it is over."""
         rows = self._db.execute("SELECT uuid, announced, ending != 'null' FROM datasets")
         return [(uuid, announced == 1, bool(ended)) for uuid, announced, ended in rows]
 
+    @_noting_damage
     def forget(self, uuid: str) -> None:
         """Delete an open dataset without a message: its proposal is proprietary."""
         self._db.execute("DELETE FROM datasets WHERE uuid = ?", (uuid,))
@@ -637,16 +673,19 @@ class Spool:
             self._remember()
         return list(range(first, last + 1))
 
+    @_noting_damage
     def waiting(self, limit: int, after: int = 0) -> list[OutboxMessage]:
         """The oldest messages of the outbox whose seq is above `after`."""
         self._remember()
         rows = self._db.execute("SELECT * FROM outbox WHERE seq > ? ORDER BY seq LIMIT ?", (after, limit))
         return [OutboxMessage(*row) for row in rows]
 
+    @_noting_damage
     def count(self) -> int:
         """The number of messages in the outbox."""
         return int(self._db.execute("SELECT count(*) FROM outbox").fetchone()[0])
 
+    @_noting_damage
     def delivered(self, seqs: Sequence[int]) -> None:
         """Delete messages that Kafka has confirmed, also those that it had refused before."""
         numbers = [(seq,) for seq in seqs]
@@ -656,6 +695,7 @@ class Spool:
         if self._unconfirmed is not None:
             self._unconfirmed.discard(seqs)
 
+    @_noting_damage
     def refuse(self, reasons: Mapping[int, str]) -> None:
         """Move messages that Kafka refuses out of the outbox, so that they do not block the others.
 
@@ -667,6 +707,7 @@ class Spool:
                 self._db.execute("INSERT INTO refused SELECT *, ? FROM outbox WHERE seq = ?", (reason, seq))
                 self._db.execute("DELETE FROM outbox WHERE seq = ?", (seq,))
 
+    @_noting_damage
     def refused(self, limit: int, after: int = 0) -> list[OutboxMessage]:
         """The oldest messages that Kafka refuses whose seq is above `after`."""
         rows = self._db.execute(
@@ -674,6 +715,7 @@ class Spool:
         )
         return [OutboxMessage(*row) for row in rows]
 
+    @_noting_damage
     def refusals(self) -> dict[str, int]:
         """How many messages Kafka refuses, by the reason that it gives."""
         return dict(self._db.execute("SELECT reason, count(*) FROM refused GROUP BY reason ORDER BY reason").fetchall())
@@ -695,6 +737,7 @@ class Spool:
         self._db.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (name, content))
 
     @property
+    @_noting_damage
     def empty(self) -> bool:
         """Whether it has no open dataset and no message."""
         row = self._db.execute(

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from scifish.native import Empty, Future, SimpleQueue, run_restarting, threading
-from scifish.spool.database import is_damage
+from scifish.spool.database import SpoolBroken, is_damage
 from scifish.spool.disk import why_refused
 
 log = logging.getLogger(__name__)
@@ -61,8 +61,8 @@ class SpoolExecutor:
         """Why nothing is written at the moment, mostly what the disk says; "" if all is well."""
         self.lost = ""
         """Why an entry could not be written for a reason that no retry changes; "" if all could."""
-        self.on_damage: Callable[[Exception], None] | None = None
-        """Called when a spool is damaged that this process must not replace by itself."""
+        self.on_damage: Callable[[], bool] | None = None
+        """Called when a task finds damage. True: a spool was put aside, and the task is run again without it."""
         self._thread = threading.Thread(
             target=lambda: run_restarting(self._run, self._report_failure), name="scifish-spool", daemon=True
         )
@@ -187,12 +187,12 @@ class SpoolExecutor:
                 return False
             task.future.set_exception(error)
         except BaseException as error:
-            if is_damage(error) and self.on_damage is not None:
-                self.on_damage(error)
+            if is_damage(error) and self.on_damage is not None and self.on_damage():
+                return self._execute(task)
             if is_damage(error) and task.retry:  # and no new one could be made
                 self._set_trouble(str(error))
                 return False
-            if task.retry:
+            if task.retry and not isinstance(error, SpoolBroken):  # which has what is not written, and is reported
                 self.lost = self.lost or f"metadata are lost, see the log: {type(error).__name__}: {error}"
                 log.error("an entry could not be written to the spool", exc_info=error)
             task.future.set_exception(error)

@@ -7,13 +7,13 @@ import sqlite3
 import time
 from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 from confluent_kafka import KafkaError, KafkaException, Producer
 
 from scifish.native import threading
 from scifish.settings import Settings, SettingsError
-from scifish.spool.database import OutboxMessage, Spool
+from scifish.spool.database import OutboxMessage, Spool, SpoolBroken
 from scifish.spool.disk import QUOTA_USED_UP
 from scifish.spool.executor import SpoolExecutor
 from scifish.spool.kafka_config import make_client, producer_config
@@ -21,6 +21,7 @@ from scifish.spool.refused_retries import MessageKey, RefusedRetries
 from scifish.spool.sent import SentLog, SentMessage
 
 log = logging.getLogger(__name__)
+Result = TypeVar("Result")
 
 MAX_IN_FLIGHT = 500
 """Maximum number of unconfirmed messages in librdkafka, which keeps them in memory."""
@@ -88,6 +89,7 @@ class Sender(threading.Thread):
         self._retries = RefusedRetries()
         self._broken = False  # the producer, for good
         self._refusals: dict[Spool, dict[str, int]] = {}
+        self._unread: dict[tuple[Spool, str], str] = {}  # what cannot be read of a spool, and why
         self._sent = SentLog()
         self._producer: Producer | None = None
         self._single: Producer | None = None  # whose batches have one message
@@ -121,9 +123,7 @@ class Sender(threading.Thread):
     def refused(self) -> int:
         """How many messages Kafka refuses."""
         # The list is of the moment at which the executor reads them: it also closes spools.
-        return self._executor.submit(
-            lambda: sum(sum(spool.refusals().values()) for spool in list(self._spools))
-        ).result()
+        return self._executor.submit(lambda: sum(sum(spool.refusals().values()) for spool in self.spools)).result()
 
     @property
     def refusal(self) -> str:
@@ -136,7 +136,8 @@ class Sender(threading.Thread):
 
     @property
     def spools(self) -> list[Spool]:
-        return list(self._spools)
+        """Without those that were damaged and put aside."""
+        return [spool for spool in list(self._spools) if not spool.broken]
 
     def wake(self) -> None:
         """Read the spools now: there is a new message."""
@@ -147,7 +148,7 @@ class Sender(threading.Thread):
 
         TimeoutError if the disk does not answer in time (seconds).
         """
-        return self._executor.submit(lambda: sum(spool.count() for spool in list(self._spools))).result(timeout)
+        return self._executor.submit(lambda: sum(spool.count() for spool in self.spools)).result(timeout)
 
     def stop(self, timeout: float) -> None:
         """Send for at most `timeout` seconds more. The rest stays in the spool."""
@@ -195,7 +196,7 @@ class Sender(threading.Thread):
             self._read_again.clear()
             self._after.clear()
         under_way = bool(self._in_flight)  # its reports may say that it is to be sent again
-        produced = sum(self._produce_next(spool) for spool in list(self._spools)) + self._retry_round()
+        produced = sum(self._produce_next(spool) for spool in self.spools) + self._retry_round()
         in_batches = self._in_flight - self._alone - self._retries.in_flight
         # Returns at the first delivery report.
         if self._single is not None and self._in_flight:
@@ -203,16 +204,31 @@ class Sender(threading.Thread):
         if self._producer is not None and in_batches:
             self._producer.poll(0.1)
         self._apply_delivery_reports()
-        if not (produced or under_way or self._skipped) and self._producer is not None:
+        if not (produced or under_way or self._skipped or self._unread) and self._producer is not None:
             self._set_trouble("")  # nothing waits
         return produced
+
+    def _read(self, spool: Spool, what: str, read: Callable[[], Result], otherwise: Result) -> Result:
+        """What is read of one spool; `otherwise` if that fails, which must not hold up the other spools."""
+        try:
+            found = self._executor.submit(read).result()
+        except (sqlite3.Error, OSError) as error:
+            if not spool.broken:
+                trouble = f"the {what} of the spool {spool.path} cannot be read: {error}"
+                if self._unread.get((spool, what)) != trouble:
+                    log.error("%s", trouble)
+                self._unread[spool, what] = trouble
+                self._set_trouble(trouble)
+            return otherwise
+        self._unread.pop((spool, what), None)
+        return found
 
     def _produce_next(self, spool: Spool) -> int:
         room = MAX_IN_FLIGHT - len(self._in_flight)
         if room <= 0:
             return 0
         after = self._after.get(spool, 0)
-        waiting = self._executor.submit(lambda: spool.waiting(room, after)).result()
+        waiting: list[OutboxMessage] = self._read(spool, "messages", lambda: spool.waiting(room, after), [])
         if waiting:
             self._ready_producer()  # a new producer resets `_after`: then the spool is read again
             if not self._is_allowed(spool):
@@ -270,7 +286,7 @@ class Sender(threading.Thread):
         producer = self._single_producer() if alone else self._ready_producer()
 
         def on_delivery(error: KafkaError | None, _: Any) -> None:
-            if generation != self._generation:
+            if generation != self._generation or (error is not None and spool.broken):
                 return
             if error is None:
                 text = entry.message.decode("utf-8", "surrogateescape")
@@ -343,7 +359,10 @@ class Sender(threading.Thread):
             for owner in {spool for spool, _ in confirmed}
         }
         for spool, sent in by_spool.items():
-            self._executor.submit_urgent(partial(spool.delivered, list(sent))).result()
+            try:
+                self._executor.submit_urgent(partial(spool.delivered, list(sent))).result()
+            except SpoolBroken as error:
+                log.warning("%d messages that Kafka has stay in the file that was put aside: %s", len(sent), error)
         refused = self._move_refused()
         self._retries.confirmed(confirmed)
         for done in (self._in_flight, self._alone, self._retries.in_flight):
@@ -352,7 +371,7 @@ class Sender(threading.Thread):
             self._keep_sent(spool, list(sent.values()))
         if refused or (self._refusals and confirmed):
             self._count_refused()
-        if confirmed and not self._skipped:
+        if confirmed and not (self._skipped or self._unread):
             self._set_trouble("")
         self._let_go()
 
@@ -398,7 +417,8 @@ class Sender(threading.Thread):
     # ------------------------------------------------------- what Kafka refuses
 
     def _count_refused(self) -> int:
-        refusals = {spool: self._executor.submit(spool.refusals).result() for spool in list(self._spools)}
+        none: dict[str, int] = {}
+        refusals = {spool: self._read(spool, "refused messages", spool.refusals, none) for spool in self.spools}
         self._refusals = {spool: reasons for spool, reasons in refusals.items() if reasons}
         return 0
 
@@ -416,7 +436,8 @@ class Sender(threading.Thread):
         sent = 0
         for spool in self._refusals:
             after = self._retries.after(spool)
-            entries = self._executor.submit(partial(spool.refused, REFUSED_PER_ROUND, after)).result()
+            none: list[OutboxMessage] = []
+            entries = self._read(spool, "refused messages", partial(spool.refused, REFUSED_PER_ROUND, after), none)
             for entry in entries:
                 self._ready_producer()  # a new one forgets what is in flight
                 if not self._is_allowed(spool):
@@ -436,20 +457,30 @@ class Sender(threading.Thread):
         """Close the spools of other programs that are empty, and those that must not be sent with the settings of now.
 
         The latter wait for another program; nothing of them is in flight, as their settings have another producer.
+        Those that were put aside are closed already.
         """
         settings = self._settings()
         for spool in [spool for spool in self._spools if spool is not self._own]:
             allowed = settings is not None and self._may_send(spool, settings)
-            if allowed and not self._executor.submit(lambda spool=spool: spool.empty).result():  # type: ignore[misc]
+            empty = spool.broken or self._read(spool, "state", lambda spool=spool: spool.empty, False)  # type: ignore[misc]
+            if allowed and not empty:
                 continue
-            if not allowed and any(owner is spool for owner, _ in self._in_flight):
+            if not (allowed or spool.broken) and any(owner is spool for owner, _ in self._in_flight):
                 self._drop_producer()
-            self._spools.remove(spool)
-            self._after.pop(spool, None)
-            self._skipped.pop(spool, None)
-            self._retries.from_the_first(spool)
-            self._refusals.pop(spool, None)
-            self._executor.submit(spool.close).result()
+            self._forget(spool)
+            if not spool.broken:
+                self._executor.submit(spool.close).result()
+
+    def _forget(self, spool: Spool) -> None:
+        self._spools.remove(spool)
+        self._after.pop(spool, None)
+        self._skipped.pop(spool, None)
+        self._retries.from_the_first(spool)
+        self._refusals.pop(spool, None)
+        for keys in (self._in_flight, self._alone, self._retries.in_flight):
+            keys.difference_update([key for key in keys if key[0] is spool])
+        self._refused = {key: reason for key, reason in self._refused.items() if key[0] is not spool}
+        self._unread = {key: why for key, why in self._unread.items() if key[0] is not spool}
 
     def _on_error(self, error: KafkaError) -> None:
         self._set_trouble(f"{error.str()}")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sqlite3
 import threading
 import time
 from collections.abc import Callable, Collection, Iterator
@@ -22,7 +21,7 @@ from scifish.message import Message, check
 from scifish.message.types import Image
 from scifish.settings import Settings
 from scifish.settings.sources import FixedSettings
-from scifish.spool.database import OpenDatasetRow, Spool
+from scifish.spool.database import OpenDatasetRow, Spool, SpoolBroken
 from scifish.spool.inspection import summarise
 from scifish.spool.protocol import Begin, DamageReport, End, Report, SnapshotReport
 from tests.spools import under
@@ -74,6 +73,7 @@ def turns(supervisor: Supervisor, count: int = 3) -> bool:
     return eventually(lambda: len(seen) >= count)
 
 
+MALFORMED = "database disk image is malformed"
 COMPLETED = json.dumps(ending("completed", 2.0, 5))
 
 
@@ -163,20 +163,68 @@ def test_an_annotation_and_a_later_recording_of_its_dataset_do_not_wait_for_each
     assert [each["annotation"]["comment"] for each in found[1:]] == ["one", "two"]
 
 
-def test_damage_of_another_programs_spool_does_no_harm_to_this_one(
-    start: Start, spool: Spool, reports: list[Report]
+@pytest.mark.parametrize("access", ["delivered", "waiting"])
+def test_damage_of_an_adopted_spool_puts_it_aside_and_holds_up_nothing(
+    start: Start, spool: Spool, reports: list[Report], access: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    spool.put("t", {"uuid": UUIDS[0], "type": "ended", "scientificMetadata": {}})
+    path = spool.path.with_name("run-0.spool")
+    left = Spool(path, {**ORIGIN, "run": "run-0"}, identity=under(SETTINGS))
+    left.put("t", {"uuid": UUIDS[0], "type": "ended", "scientificMetadata": {}})
+    left.close()
     inode = spool.path.stat().st_ino
     supervisor = start()
+    supervisor._orphans.take_over()
+    adopted = next(each for each in supervisor._sender.spools if each is not spool)
 
-    def read_another() -> None:
-        raise sqlite3.DatabaseError("database disk image is malformed")
+    def damage() -> None:
+        adopted._db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        (page,) = adopted._db.execute("SELECT rootpage FROM sqlite_master WHERE name = 'outbox'").fetchone()
+        spoil(path, (page - 1) * 4096, b"no page of a table")
+        adopted._db.execute("PRAGMA shrink_memory")
 
-    with pytest.raises(sqlite3.DatabaseError):
-        supervisor.executor.submit(read_another).result()
+    supervisor.executor.submit(damage).result()
+    # The sender, which has read it before, meets it first, or the tasks here.
+    if access == "delivered":
+        freed = supervisor.executor.submit_urgent(lambda: adopted.delivered([1]))
+        assert isinstance(freed.exception(PATIENCE), SpoolBroken)
+    else:
+        supervisor._sender.read_again()
+    assert eventually(lambda: supervisor._sender.spools == [spool])
+    assert path.with_suffix(".broken").exists()
+    assert not path.exists()
+    assert "malformed" in caplog.text
+    supervisor.executor.submit_retrying(lambda: spool.begin(kept(UUIDS[1], over=True))).result(PATIENCE)
+    assert said(supervisor, spool, 1) == [("ended", UUIDS[1])]
+    assert eventually(lambda: [each.path.name for each in supervisor.left] == ["run-0.broken"])
+    assert not supervisor.executor.trouble + supervisor.executor.lost
     assert spool.path.stat().st_ino == inode
     assert not [report for report in reports if isinstance(report, DamageReport)]
+
+
+def spoil(path: Path, offset: int, content: bytes) -> None:
+    with path.open("r+b") as file:
+        file.seek(offset)
+        file.write(content)
+
+
+def test_damage_that_a_check_does_not_find_is_reported_to_the_program(
+    spool: Spool, tmp_path: Path, reports: list[Report]
+) -> None:
+    for uuid in UUIDS[:2]:
+        spool.begin(kept(uuid))
+    spool._db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    # The index names row 99 in place of row 2: SQLite notices that when it looks for the uuid.
+    entry = spool.path.read_bytes().index(UUIDS[1].encode() + b"\2")
+    spoil(spool.path, entry, UUIDS[1].encode() + b"\x63")
+    spool._db.execute("PRAGMA shrink_memory")
+    assert spool._db.execute("PRAGMA quick_check").fetchall() == [("ok",)]
+    spool.shared = True
+    supervisor = Supervisor(FixedSettings(SETTINGS), spool, [], reports.append)
+    try:
+        supervisor.handle(End(UUIDS[1], COMPLETED, None))
+        assert eventually(lambda: DamageReport(MALFORMED, spool.path.stat().st_ino) in reports)
+    finally:
+        supervisor.shut_down(0.0, finish=False)
 
 
 def test_a_spool_that_is_let_go_of_a_little_later_is_taken_over_soon(

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from scifish.settings import Settings
-from scifish.spool.database import Spool
+from scifish.spool.database import OutboxMessage, Spool
 from scifish.spool.executor import SpoolExecutor
 from scifish.spool.sender import Sender
 from tests.builders.messages import message
@@ -106,6 +106,25 @@ def test_a_disk_that_does_not_take_the_refused_one_blocks_no_message(
     assert eventually(lambda: mock_broker.counts() == (1, 0))
     full = False
     assert eventually(lambda: mock_broker.counts() == (0, 1))
+
+
+def test_a_spool_that_cannot_be_read_holds_up_no_other(mock_broker: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    other = Spool(mock_broker.spool.path.with_name("0.spool"), message()["origin"])
+    rounds: list[int] = []
+
+    def malformed(*_: object) -> list[OutboxMessage]:
+        rounds.append(1)
+        raise sqlite3.DatabaseError("database disk image is malformed")
+
+    monkeypatch.setattr(mock_broker.spool, "waiting", malformed)
+    mock_broker.executor.submit(lambda: other.put("t", message())).result()
+    mock_broker.sender.add(other)
+    mock_broker.sender.start()
+    assert eventually(lambda: len(rounds) > 3)
+    assert eventually(lambda: mock_broker.sender.spools == [mock_broker.spool])  # its message is sent, it is closed
+    assert f"the messages of the spool {mock_broker.spool.path} cannot be read: database" in mock_broker.sender.trouble
+    monkeypatch.undo()
+    assert eventually(lambda: not mock_broker.sender.trouble)
 
 
 def test_while_kafka_is_down_old_kept_messages_are_deleted(tmp_path: Path) -> None:
