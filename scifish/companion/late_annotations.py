@@ -17,14 +17,23 @@ log = logging.getLogger(__name__)
 def waits_for_dataset(record: Record, own: Path, folders: Sequence[Path]) -> bool:
     """Whether this is an annotation in the spool `own`, and a spool in the folders has its dataset.
 
-    A dataset whose proposal is not known stays there, for example. A spool that cannot be read does not count.
+    A dataset whose proposal is not known stays there, for example. A folder or spool that cannot be read does not
+    count.
     """
     if "annotation" not in record.given:
         return False
-    for path in {path for folder in (*folders, own.parent) for path in folder.glob(f"*{SPOOL_SUFFIX}")}:
+    for path in {path for folder in {*folders, own.parent} for path in _spools(folder)}:
         try:
             if holds(path, record.dataset, unsent=path != own):  # what is in one outbox is sent in order
                 return True
         except (sqlite3.Error, OSError) as error:
             log.debug("%s cannot be read: %s", path, error)
     return False
+
+
+def _spools(folder: Path) -> list[Path]:
+    try:
+        return list(folder.glob(f"*{SPOOL_SUFFIX}"))
+    except OSError as error:  # of a file server, for example
+        log.debug("%s cannot be read: %s", folder, error)
+        return []
