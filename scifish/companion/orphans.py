@@ -18,7 +18,7 @@ from scifish.dataset.proprietary import lacks_proposal
 from scifish.native import threading
 from scifish.settings import Settings
 from scifish.settings.identity import Identity
-from scifish.settings.sources import SettingsSource
+from scifish.settings.sources import SettingsSource, without_chosen_pathfixer
 from scifish.spool.database import LeftSpool, OpenDataset, Spool, orphans
 from scifish.spool.executor import SpoolExecutor
 from scifish.spool.salvage import broken_files
@@ -38,7 +38,7 @@ class AdoptionRule:
 
     def __init__(self, source: SettingsSource, unidentified: bool = False) -> None:
         """`unidentified`: a person says that spools that do not name their settings are of these."""
-        self._source = source
+        self._source = without_chosen_pathfixer(source)
         self._unidentified = unidentified
 
     def refusal(self, spool: Spool, settings: Settings | None) -> str:

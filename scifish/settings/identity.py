@@ -33,7 +33,7 @@ class Identity:
     send_without_proposal: bool = False
 
     @staticmethod
-    def of(source: str, settings: Settings | None, chosen_path_fixer: bool = False) -> Identity:
+    def of(source: str, settings: Settings | None) -> Identity:
         """Of a source and its settings, which are None as long as they are not known."""
         if settings is None:
             return Identity(source)
@@ -45,8 +45,7 @@ class Identity:
             settings.kafka_config_file,
             settings.send_proprietary,
             settings.path_fixer,
-            chosen_path_fixer,
-            settings.send_without_proposal,
+            send_without_proposal=settings.send_without_proposal,
         )
 
     def may_send(self, other: Identity) -> bool:

@@ -60,7 +60,15 @@ class SettingsSource(Protocol):
 
 def identity_of(source: SettingsSource) -> Identity:
     """With the settings that are known now. No input or output."""
-    return Identity.of(source.name, source.known(), isinstance(source, WithPathFixer))
+    found = Identity.of(source.name, source.known())
+    if isinstance(source, WithPathFixer):  # which PathFixer is known also before the settings are
+        return replace(found, path_fixer=source.pathfixer, chosen_path_fixer=True)
+    return found
+
+
+def without_chosen_pathfixer(source: SettingsSource) -> SettingsSource:
+    """The source with its own PathFixer: the one that a program has chosen is only for what it records itself."""
+    return source.source if isinstance(source, WithPathFixer) else source
 
 
 def source_of(described: Message) -> SettingsSource:
@@ -129,28 +137,28 @@ class WithPathFixer:
     """Settings of another source, with the PathFixer that the program names: a beamline can have several."""
 
     def __init__(self, source: SettingsSource, pathfixer: str) -> None:
-        self._source = source
-        self._pathfixer = pathfixer
+        self.source = source
+        self.pathfixer = pathfixer
 
     @property
     def trouble(self) -> str:
-        return self._source.trouble
+        return self.source.trouble
 
     def known(self) -> Settings | None:
-        return self._with_pathfixer(self._source.known())
+        return self._with_pathfixer(self.source.known())
 
     def now(self, timeout: float = SETTINGS_TIMEOUT_SECONDS) -> Settings | None:
-        return self._with_pathfixer(self._source.now(timeout))
+        return self._with_pathfixer(self.source.now(timeout))
 
     def described(self) -> Message:
-        return {"pathfixer": self._pathfixer, "source": self._source.described()}
+        return {"pathfixer": self.pathfixer, "source": self.source.described()}
 
     @property
     def name(self) -> str:
-        return self._source.name
+        return self.source.name
 
     def _with_pathfixer(self, settings: Settings | None) -> Settings | None:
-        return None if settings is None else replace(settings, path_fixer=self._pathfixer)
+        return None if settings is None else replace(settings, path_fixer=self.pathfixer)
 
 
 class FixedSettings:

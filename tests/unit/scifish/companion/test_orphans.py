@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from uuid import uuid4
 
 import pytest
 
@@ -14,7 +15,7 @@ from scifish.companion.supervisor import Supervisor
 from scifish.dataset.compose import Observed, Record
 from scifish.settings import Settings
 from scifish.settings.identity import Identity
-from scifish.settings.sources import FileSettings, FixedSettings, SettingsSource
+from scifish.settings.sources import FileSettings, FixedSettings, SettingsSource, WithPathFixer, identity_of
 from scifish.spool.database import OpenDatasetRow, Spool
 from scifish.spool.inspection import summarise
 from tests.builders.messages import message
@@ -96,6 +97,23 @@ def test_a_program_of_the_same_file_sends_it_with_the_settings_of_today(start: S
     assert eventually(lambda: numbers(path) == (2, 0))  # the proprietary one stays here
     (_, ended) = supervisor.executor.submit(lambda: supervisor._sender.spools[0].waiting(9)).result()
     assert (json.loads(ended.message)["beamline"], ended.topic) == ("other", "scifish-other")
+
+
+def test_a_program_that_has_chosen_a_pathfixer_asks_for_the_datasets_of_others_the_one_of_the_settings(
+    start: Start, tmp_path: Path
+) -> None:
+    file = settings_file(tmp_path, "127.0.0.1:9")
+    file.write_text(f"{file.read_text()}PathFixer: other/ctl/pathfixer-1\n")
+    source = FileSettings(file)
+    origin = {**message()["origin"], "run": "killed"}
+    # The second one was gone before it could read the settings.
+    for name, identity in (("killed", identity_of(source)), ("early", Identity(source.name))):
+        spool = Spool(tmp_path / f"{name}.spool", origin, identity=identity)
+        spool.begin(OpenDatasetRow.of(Record(str(uuid4()), 1.0, {"datasetName": "x"})))
+        spool.close()
+    supervisor = start(WithPathFixer(source, "other/ctl/pathfixer-2"))
+    assert eventually(lambda: supervisor._orphans.without_proposal() == {"other/ctl/pathfixer-1": 2})
+    assert supervisor.left == []
 
 
 def test_it_is_let_go_of_when_other_settings_are_in_use(start: Start, tmp_path: Path) -> None:

@@ -4,8 +4,10 @@ from dataclasses import replace
 
 import pytest
 
+from scifish.message import Message
 from scifish.settings import Settings
 from scifish.settings.identity import OWN_SETTINGS, Identity, tango_source
+from scifish.settings.sources import WithPathFixer, identity_of
 
 SETTINGS = Settings(beamline="lab", topic="scifish-lab", kafka_bootstrap_servers="a:9092, b:9092")
 MINE = Identity.of("/etc/scifish.yaml", SETTINGS)
@@ -37,18 +39,35 @@ OTHERS = replace(SETTINGS, path_fixer="b/ctl/pathfixer-2")
 MINE_TODAY = replace(SETTINGS, path_fixer="b/ctl/pathfixer-1", send_without_proposal=True)
 
 
+class NotKnownYet:
+    """The source of `MINE`, in a program that was gone before it could read it."""
+
+    name, trouble = MINE.source, ""
+
+    def known(self) -> None:
+        """Nothing is known."""
+
+    def now(self, timeout: float = 0.0) -> None:
+        """Nothing is known."""
+
+    def described(self) -> Message:
+        return {}
+
+
 @pytest.mark.parametrize(
     "recorded",
     [
         Identity.of("/etc/other.yaml", OTHERS),
         Identity.of(OWN_SETTINGS, OTHERS),
-        Identity.of(MINE.source, OTHERS, chosen_path_fixer=True),
+        replace(Identity.of(MINE.source, OTHERS), chosen_path_fixer=True),
+        identity_of(WithPathFixer(NotKnownYet(), OTHERS.path_fixer)),
     ],
-    ids=["another file", "own settings", "chosen by the program"],
+    ids=["another file", "own settings", "chosen by the program", "chosen before the settings were known"],
 )
 def test_a_dataset_is_finished_with_the_pathfixer_that_its_program_asked(recorded: Identity) -> None:
     found = recorded.finished_with(MINE.source, MINE_TODAY)
     assert (found.path_fixer, found.send_without_proposal) == ("b/ctl/pathfixer-2", False)
+    assert MINE.may_send(recorded)
     assert replace(found, path_fixer="", send_without_proposal=False) == SETTINGS
 
 
