@@ -39,6 +39,7 @@ class ProposalPeriods:
         self._age = journal.age
         self._to_leave: list[tuple[str, float, float]] = []
         self._followed: tuple[str, ProposalContext] | None = None
+        self._confirmed = 0.0
         self._next = 0.0
         self._lock = threading.Lock()
         self.trouble = ""
@@ -47,8 +48,11 @@ class ProposalPeriods:
         with self._lock:
             return tuple(self._stays)
 
-    def follow(self, root: str, place: ProposalContext) -> None:
-        """The proposal is in use at this root from now on, and at no other root; "" means no root."""
+    def follow(self, root: str, place: ProposalContext, confirmed: float | None = None) -> None:
+        """The proposal is in use at this root from now on, and at no other root; "" means no root.
+
+        `confirmed` is when this was known last, in seconds since 1970; None for now.
+        """
         now = time.time()
         with self._lock:
             here = [stay for stay in self._stays if stay.left is None and stay.root == root and stay.place == place]
@@ -56,13 +60,18 @@ class ProposalPeriods:
                 if stay.left is None and stay not in here:
                     # The root of an earlier run may have been left at any time since it was last seen.
                     is_current = (stay.root, stay.place) == self._followed
-                    seen = max(stay.seen, now - CHANGE_NOTICED_SECONDS) if is_current else stay.seen
+                    seen = max(stay.seen, self._confirmed - CHANGE_NOTICED_SECONDS) if is_current else stay.seen
                     self._stays[number] = replace(stay, seen=seen, left=now)
                     self._to_leave.append((stay.root, seen, now))
+            self._confirmed = now if confirmed is None else confirmed
             if root and not here:
-                self._stays.append(ProposalPeriod(root, place, now, now))
+                self._stays.append(ProposalPeriod(root, place, now, self._confirmed))
             self._followed = (root, place)
         self.keep()
+
+    def confirm(self, when: float) -> None:
+        """What is followed was still in use at this time, in seconds since 1970. `keep` writes it."""
+        self._confirmed = when
 
     def keep(self) -> None:
         """Write to the journal what is missing there. Call it from time to time."""
@@ -83,7 +92,10 @@ class ProposalPeriods:
             self._journal.stay(stay)
             self._kept += 1
         if time.monotonic() >= self._next:
-            now = time.time()
-            self._journal.seen(now)
+            # Not the time of now: PathFixer may have been silent for days, and its answer is remembered for some.
+            seen = self._confirmed
+            self._journal.seen(seen)
             self._next = time.monotonic() + SAVE_PERIOD_SECONDS
-            self._stays = [replace(stay, seen=now) if stay.left is None else stay for stay in self._stays]
+            self._stays = [
+                replace(stay, seen=max(stay.seen, seen)) if stay.left is None else stay for stay in self._stays
+            ]

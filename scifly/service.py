@@ -132,9 +132,10 @@ class FlyService:
 
     # ------------------------------------------------------------------------ commands
 
-    def follow(self, root: str, place: ProposalContext) -> None:
+    def follow(self, root: str, place: ProposalContext, confirmed: float | None = None) -> None:
         """Record files below this root from now on, for this proposal; "" stops watching.
 
+        `confirmed` is when it was known last that this is the proposal, in seconds since 1970; None for now.
         Raises ValueError for a path that is not absolute.
         """
         if root and not os.path.isabs(root):
@@ -143,7 +144,7 @@ class FlyService:
         with self._lock:
             if self._stopping.is_set():
                 return
-            self._stays.follow(root, place)
+            self._stays.follow(root, place, confirmed)
             for following in self._followings.values():
                 if following.root == root:
                     following.left = None
@@ -153,6 +154,10 @@ class FlyService:
             if root and root not in self._followings:
                 self._begin(root)
         self._changed()
+
+    def confirm(self, when: float) -> None:
+        """At this time (in seconds since 1970) the proposal and the root were still in use."""
+        self._stays.confirm(when)
 
     def rescan(self) -> None:
         """Check all files again soon."""

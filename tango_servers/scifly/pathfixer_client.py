@@ -21,8 +21,8 @@ _FIELDS = {
 class PathFixerClient:
     """Reads one PathFixer. One thread calls `update` repeatedly.
 
-    `last_reply` is the last answer, None before the first, and `answered` its time in seconds since 1970; `trouble`
-    says why PathFixer does not answer now, "" if it does.
+    `last_reply` is the last answer, None before the first, and `answered` when it was asked for, in seconds since 1970;
+    `trouble` says why PathFixer does not answer now, "" if it does.
     """
 
     def __init__(self) -> None:
@@ -33,6 +33,7 @@ class PathFixerClient:
 
     def update(self, path_fixer: str) -> None:
         """Read the attributes. Never raises; takes `PATHFIXER_TIMEOUT_SECONDS` at most."""
+        asked = time.time()
         # In one call, so that all values belong together. An incomplete answer is not used.
         readings = self._reader.read([f"{path_fixer}/{name}" for name in _FIELDS], PATHFIXER_TIMEOUT_SECONDS)
         trouble = next((reading.error for reading in readings.values() if reading.error), "")
@@ -40,7 +41,7 @@ class PathFixerClient:
             self.trouble = trouble
         if not trouble:
             values = {field: str(readings[f"{path_fixer}/{name}"].value or "") for name, field in _FIELDS.items()}
-            self.last_reply, self.answered = PathFixerReply(**values), time.time()
+            self.last_reply, self.answered = PathFixerReply(**values), asked
 
     def close(self) -> None:
         """Stop reading. May wait for a call that hangs."""

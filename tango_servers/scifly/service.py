@@ -152,7 +152,7 @@ class SciFlyWork:
         self._last: WatchTarget | None = None
         """The last watched target, also of an earlier run."""
         self._confirmed = 0.0
-        """When PathFixer confirmed it last, in seconds since 1970."""
+        """When PathFixer confirmed it last, also in an earlier run, in seconds since 1970."""
         self._before = FlyCounts()
         """The counts of the services before this one."""
         self._why_not = ""
@@ -188,6 +188,9 @@ class SciFlyWork:
             self._read_settings()
         if self._path_fixer:
             self._pathfixer_client.update(self._path_fixer)
+            self._confirmed = max(self._confirmed, self._pathfixer_client.answered)
+        elif self.wanted.alone and self._settings is not None:
+            self._confirmed = time.time()  # no PathFixer is asked
         if self._fly_service is None and now >= self._next_try:
             self._start_service()
         if self._fly_service is not None and (why := self._place_unknown()):
@@ -257,7 +260,8 @@ class SciFlyWork:
             # PathFixer's last answer in an earlier run, for use while PathFixer does not answer.
             open_stays = [stay for stay in self._journal.stays() if stay.left is None]
             self._last = WatchTarget(open_stays[-1].root, open_stays[-1].place) if open_stays else None
-            self._confirmed = open_stays[-1].seen if open_stays else 0.0
+            if open_stays:
+                self._confirmed = max(self._confirmed, open_stays[-1].seen)
             if why := self._place_unknown():
                 self._journal.close()
                 self._why_not = why
@@ -290,7 +294,7 @@ class SciFlyWork:
         if settings is None or settings.send_without_proposal or not client.trouble or last is None:
             return ""
         days = settings.remember_proposal_days
-        if time.time() - max(client.answered, self._confirmed) <= days * DAY_SECONDS:
+        if time.time() - self._confirmed <= days * DAY_SECONDS:
             return ""
         return (
             f"Nothing is recorded: it is not known whose the files are. {self._path_fixer}: {client.trouble}; its last "
@@ -301,8 +305,9 @@ class SciFlyWork:
     def _follow(self, fly_service: FlyService) -> None:
         target = self._find_target()
         if target != self._target:
-            fly_service.follow(target.root, target.place)
+            fly_service.follow(target.root, target.place, self._confirmed)
             self._target = target
+        fly_service.confirm(self._confirmed)
         if target.root:
             self._last = target
 

@@ -402,6 +402,7 @@ def test_the_sample_is_right_without_creation_times_of_the_file_server(
         file.write("[Info]")
         file.flush()
         assert eventually(lambda: fly_service.seen().pending == 1)
+        fly_service.confirm(time.time())
         fly_service.follow(str(lab.root), SECRET)
         file.seek(0)
         file.write(SES.format(name="Ag3d", clock="10:00:00"))

@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -19,6 +20,7 @@ from deploy.demo import analysers
 from deploy.demo.stack import BEAMLINE, PATHFIXER, SCIDOG, SCIFLY, Stack
 from scifish.message import Message
 from scifish.message.identity import files_uuid
+from scifly.journal import Journal, journal_file
 from tests.servers.kafka import Kafka
 from tests.servers.tango_system import Events, control_system, refusal
 from tests.servers.topic import Topic
@@ -171,6 +173,7 @@ def test_it_continues_without_pathfixer_also_after_a_restart(system: System) -> 
     folder, fly = system.at(FIRST, "fibre_B"), system.fly
     sentence = f"Its last answer is in use: proposal {FIRST}, sample fibre_B"
     system.pathfixer_server.kill()
+    killed = time.time()
     try:
         assert is_in(fly, DevState.ALARM, sentence)
         assert fly.Problems[0].startswith(f"{PATHFIXER}: the device does not answer")
@@ -181,6 +184,10 @@ def test_it_continues_without_pathfixer_also_after_a_restart(system: System) -> 
         assert is_in(system.fly, DevState.ALARM, sentence)
         assert system.fly.WatchedPath == str(folder.parent)
         assert system.snapshot(folder / "meanwhile.dat")["proposalId"] == FIRST
+        # Its answer is as old as before: RememberProposalDays do not begin again with each start.
+        with closing(Journal(system.stack.folder / "state/scifish/scifly" / journal_file(BEAMLINE).name)) as journal:
+            (seen,) = (stay.seen for stay in journal.stays() if stay.left is None)
+        assert seen <= killed
     finally:
         system.pathfixer_server = system.stack.run_server("PathFixer/demo", [PATHFIXER])
     assert is_in(system.fly, DevState.ON, FIRST)

@@ -58,6 +58,7 @@ def test_until_a_change_is_noticed_the_previous_period_applies(tmp_path: Path, m
     stays = ProposalPeriods(journal)
     stays.follow("/raw", A)
     clock[0] = 150.0  # it is kept once a minute only that it is still so
+    stays.confirm(150.0)
     stays.follow("/raw", SECRET)
     for known in (stays.now(), journal.stays()):
         assert [stay_of("/raw/a.txt", made, known).place for made in (140, 149, 160)] == [A, SECRET, SECRET]
@@ -66,6 +67,34 @@ def test_until_a_change_is_noticed_the_previous_period_applies(tmp_path: Path, m
     again = ProposalPeriods(journal)
     again.follow("/raw", A)
     assert stay_of("/raw/a.txt", 300, again.now()).place == SECRET
+    journal.close()
+
+
+def test_a_period_is_confirmed_by_pathfixer_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """While PathFixer is silent, its last answer grows older, also over restarts."""
+    monkeypatch.setattr("scifly.proposal_periods.SAVE_PERIOD_SECONDS", 0.0)
+    journal = Journal(tmp_path / "lab.journal")
+
+    def seen(stays: ProposalPeriods) -> float:
+        (kept,), (known,) = journal.stays(), stays.now()
+        assert kept == known
+        return known.seen
+
+    stays = ProposalPeriods(journal)
+    stays.follow("/raw", A, 100.0)
+    stays.keep()
+    assert seen(stays) == 100.0
+    stays.confirm(150.0)
+    stays.keep()
+    assert seen(stays) == 150.0
+    again = ProposalPeriods(journal)
+    again.keep()
+    again.follow("/raw", A, 150.0)
+    again.keep()
+    assert seen(again) == 150.0
+    # Nor is a change of the path an answer.
+    again.follow("/new", A, 150.0)
+    assert journal.stays()[-1].seen == 150.0
     journal.close()
 
 
