@@ -61,11 +61,25 @@ class MappingPane(Qt.QWidget):
 
     def showRow(self, row: DraftRow | None) -> None:
         """Show the mapping of a row; None for no row, or several."""
+        if self._row is not None and (row is None or row.key != self._row.key):
+            self.commit()
         self._row = row if row is not None and not row.text else None
         self.setVisible(self._row is not None)
         self._refresh()
 
+    def commit(self) -> None:
+        """Put what is typed in the focused field into the draft."""
+        if self.newText.isModified():
+            self.newText.setModified(False)
+            self._addNew()
+        for key, field in list(self.fields.items()):
+            if field.isModified():
+                field.setModified(False)
+                self._set(key, field.text())
+
     def _refresh(self) -> None:
+        if self._row is not None and self._shown and self._shown[0] == self._row.key:
+            self.commit()  # the fields are built anew
         row = self._row
         if row is None:
             self._shown = ()
@@ -85,6 +99,7 @@ class MappingPane(Qt.QWidget):
         in_new = self.newText.hasFocus()
         while (item := self._grid.takeAt(0)) is not None:
             if item.widget() is not None:
+                item.widget().blockSignals(True)  # a field that is hidden says that it is edited
                 item.widget().hide()
                 item.widget().deleteLater()
         self.fields = {}
@@ -115,7 +130,7 @@ class MappingPane(Qt.QWidget):
             remove.setText("✕")
             remove.setAutoRaise(True)
             remove.setToolTip(f"Show {key} as it is")
-            remove.clicked.connect(lambda: self._set(key, ""))
+            remove.clicked.connect(lambda: self._remove(key))
             self._grid.addWidget(remove, place, 3)
 
     def _addNewRow(self, place: int, keys: list[str]) -> None:
@@ -133,6 +148,10 @@ class MappingPane(Qt.QWidget):
         self._grid.addWidget(self.newKey, place, 0)
         self._grid.addWidget(Qt.QLabel("→", self._inner), place, 1)
         self._grid.addWidget(self.newText, place, 2)
+
+    def _remove(self, key: str) -> None:
+        self.commit()  # the button does not take the focus from the field
+        self._set(key, "")
 
     def _addNew(self) -> None:
         key, text = self.newKey.currentText().strip(), self.newText.text()

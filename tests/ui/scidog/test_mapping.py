@@ -55,3 +55,35 @@ def test_a_number(editor: ScidogEditor, hand: Hand) -> None:
     assert row.map == ((4, "in"),)
     hand.select("Sample temperature", "Cold finger")
     assert not pane.isVisible()
+
+
+def test_a_typed_text_is_taken_before_a_button_acts(editor: ScidogEditor, hand: Hand) -> None:
+    hand.choose("beamline")
+    hand.qtbot.waitUntil(lambda: hand.text("Safety shutter", NOW) == "open")
+    hand.select("Safety shutter")
+    pane = editor.mapping
+
+    def shutter() -> dict[object, object]:
+        assert editor.draft is not None
+        return dict(next(row.map for row in editor.draft.rows if row.name == "Safety shutter"))
+
+    editor.session.change(lambda draft: draft.edit({draft.rows[0].key}, {"unit": "A"}))  # something to undo
+    field = pane.fields["open"]
+    field.setFocus()
+    field.selectAll()
+    hand.qtbot.keyClicks(field, "free")  # without Enter
+    hand.qtbot.mouseClick(editor.undoButton, Qt.Qt.LeftButton)
+    assert shutter() == {"OPEN": "open", "CLOSE": "closed"}
+    assert pane.fields["open"].text() == "open"
+    hand.qtbot.mouseClick(editor.redoButton, Qt.Qt.LeftButton)
+    assert shutter() == {"OPEN": "free", "CLOSE": "closed"}
+
+    field = pane.fields["close"]
+    field.setFocus()
+    field.selectAll()
+    hand.qtbot.keyClicks(field, "shut")
+    remove = [found for found in pane.findChildren(Qt.QToolButton) if found.toolTip() == "Show OPEN as it is"][-1]
+    hand.qtbot.waitUntil(remove.isVisible)
+    hand.qtbot.mouseClick(remove, Qt.Qt.LeftButton)
+    assert shutter() == {"CLOSE": "shut"}
+    assert pane.fields["close"].text() == "shut"
