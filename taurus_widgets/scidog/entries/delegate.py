@@ -52,7 +52,7 @@ class EntryDelegate(Qt.QStyledItemDelegate):
             choice = Qt.QComboBox(parent)
             for record in recordChoices():
                 choice.addItem(" · ".join(record), record)
-            choice.activated.connect(lambda: self._finish(choice), Qt.Qt.QueuedConnection)
+            choice.activated.connect(lambda: self.finish(choice), Qt.Qt.QueuedConnection)
             return choice
         if row is not None and not row.text and index.column() == UNIT:
             return self._unitEditor(parent, row)
@@ -65,6 +65,9 @@ class EntryDelegate(Qt.QStyledItemDelegate):
         choice = Qt.QComboBox(parent)
         choice.setEditable(True)
         choice.setInsertPolicy(Qt.QComboBox.NoInsert)
+        # What a person types is taken as it is: mV and MV differ, and m is not the begin of something longer.
+        choice.completer().setCaseSensitivity(Qt.Qt.CaseSensitive)
+        choice.completer().setCompletionMode(Qt.QCompleter.PopupCompletion)
         own = self._ownUnit(row)
         choice.lineEdit().setPlaceholderText(f"{own} (the attribute's)" if own else "none")
         choice.addItem(f"The attribute's: {own or 'none'}", "")
@@ -77,9 +80,10 @@ class EntryDelegate(Qt.QStyledItemDelegate):
 
     def _unitChosen(self, choice: Qt.QComboBox, place: int) -> None:
         choice.setEditText(choice.itemData(place) or "")
-        self._finish(choice)
+        self.finish(choice)
 
-    def _finish(self, editor: Qt.QWidget) -> None:
+    def finish(self, editor: Qt.QWidget) -> None:
+        """Put what is in an editor into the draft, and close it."""
         self.commitData.emit(editor)
         self.closeEditor.emit(editor)
 

@@ -190,6 +190,12 @@ class EntryView(Qt.QTreeView):
         keys = self.selectedKeys() | ({current.key} if current else set())
         self._change(lambda draft: draft.edit(keys, {field: value}))
 
+    def commit(self) -> None:
+        """Put what is typed in an open cell into the draft, and close the cell."""
+        editor = self.indexWidget(self.currentIndex())
+        if editor is not None:
+            self.delegate.finish(editor)
+
     def addEmpty(self) -> None:
         """A new row below the current one; its name is edited at once."""
         row = self.entries.row(self.currentIndex())

@@ -232,3 +232,10 @@ class TestLive:
         hand.qtbot.waitUntil(lambda: hand.text("Flux", NOW) == "not read")
         assert "the calibration of the screen has not been loaded" in _finding(editor, "Flux").text
         assert "2 cannot be read" in editor.summary.text()
+
+
+@pytest.mark.parametrize("unit", ["MV", "G", "H", "S", "m"])
+def test_a_unit_is_taken_as_it_is_typed(editor: ScidogEditor, hand: Hand, unit: str) -> None:
+    hand.type_into("Cold finger", UNIT, unit)
+    assert editor.draft is not None
+    assert next(row.unit for row in editor.draft.rows if row.name == "Cold finger") == unit
