@@ -73,7 +73,10 @@ class EditSession(Qt.QObject):
         self.prefix = ""
         self._drafts: dict[str, Draft] = {}
         self._reader = LiveReader()
-        self._reading = self._saving = False
+        self.watched: Callable[[], bool] = lambda: True
+        """Whether somebody can see the values of now: if not, they are not read."""
+        self._reading = False
+        self._saves = 0
         self._checked: dict[int, tuple[DraftRow, list[RowFinding]]] = {}
         """By key: the row as the device has checked it, and what it has found."""
         self._listener: TangoListener | None = None
@@ -86,6 +89,9 @@ class EditSession(Qt.QObject):
         self._retry = Qt.QTimer(self)
         self._retry.setSingleShot(True)
         self._retry.timeout.connect(self._connect)
+        self._again = Qt.QTimer(self)
+        self._again.setSingleShot(True)
+        self._again.timeout.connect(self.refresh)
 
     # -------------------------------------------------------------------- the device
 
@@ -103,8 +109,10 @@ class EditSession(Qt.QObject):
         self._clock.stop()
         self._check.stop()
         self._retry.stop()
+        self._again.stop()
         self.calls.stop()
-        self._reading = self._saving = False
+        self._reading = False
+        self._saves = 0
         self._state = ConnectionState()
         self._reader.close()
         if self._listener is not None:
@@ -153,16 +161,30 @@ class EditSession(Qt.QObject):
 
     def refresh(self) -> None:
         """Read what the device has now; a configuration without changes here is replaced by its newer version."""
-        self.calls.run(self.client.overview, self._overviewRead, self._unread, "overview")
+        self.calls.run(self.client.overview, self._overviewRead, self._overviewUnread, "overview")
+
+    def _overviewUnread(self, error: Exception) -> None:
+        self._unread(error)
+        self._readAgain()
 
     def _unread(self, error: Exception) -> None:
         if isinstance(error, NotReachable):
-            self._setState(ConnectionState(problem=str(error), detail=str(error), since=dt.datetime.now()))
+            since = self._state.since or dt.datetime.now()
+            self._setState(ConnectionState(problem=str(error), detail=str(error), since=since))
+            self._readAgain()
         else:
             self.failed.emit(str(error))
 
+    def _readAgain(self) -> None:
+        """The device may only have been slow: no event comes then that says that it is well again."""
+        self._again.start(int(RETRY_SECONDS * 1000))
+
     def _overviewRead(self, overview: Overview) -> None:
         self.overview = overview
+        if self._state.problem:  # it has answered just now
+            self._state = ConnectionState(connected=True)
+            self.connectionChanged.emit(self._state)
+        self._parted(overview)
         self.overviewChanged.emit()
         if self.draft is None:
             wanted = overview.active or next(iter(overview.configs), "")
@@ -170,6 +192,21 @@ class EditSession(Qt.QObject):
                 self.choose(wanted)
         elif self.draft.revision:
             self._readDraft(self.draft.name)
+
+    def _parted(self, overview: Overview) -> None:
+        """Drafts of configurations that somebody has deleted or renamed: those with changes are new ones now."""
+        there = {name.lower() for name in overview.configs}
+        for draft in list(self._drafts.values()):
+            if not draft.revision or draft.name.lower() in there:
+                continue
+            if draft.changed:
+                draft.saved((), "")
+                self.failed.emit(
+                    f"Somebody has deleted or renamed {draft.name}. Your version is still here: Save makes it anew."
+                )
+                self.draftChanged.emit()
+            else:
+                self.drop(draft.name)
 
     def names(self) -> list[str]:
         """The configurations of the device, and those that are only here so far."""
@@ -204,7 +241,7 @@ class EditSession(Qt.QObject):
         known = self._drafts.get(stored.name)
         if known is None or (not known.changed and known.base_lines != stored.lines):
             self._show(self._keep(Draft(stored.name, stored.lines, stored.revision)))
-        elif known.base_lines != stored.lines and not self._saving:
+        elif known.base_lines != stored.lines and not self.saving:
             self.changedElsewhere.emit(SaveConflict(known, stored, ""))
         elif self.draft is None:
             self._show(known)
@@ -272,7 +309,8 @@ class EditSession(Qt.QObject):
     # ------------------------------------------------------------------ values and checks
 
     def _tick(self) -> None:
-        self._read()
+        if self.watched():
+            self._read()
 
     def _read(self) -> None:
         if self._reading or self.draft is None:
@@ -343,15 +381,22 @@ class EditSession(Qt.QObject):
 
     # ---------------------------------------------------------------- the device's commands
 
-    def save(self, draft: Draft, lines: list[str] | None = None, revision: str | None = None) -> None:
-        """Save a draft, or other lines in its place; over another revision if one is given."""
-        wanted = draft.lines() if lines is None else lines
+    @property
+    def saving(self) -> bool:
+        """Whether the device has not answered yet to a `save`."""
+        return self._saves > 0
+
+    def save(self, draft: Draft, lines: list[str], revision: str | None = None, combined: bool = False) -> None:
+        """Save these lines of a draft, over another revision if one is given.
+
+        `combined`: with those of somebody else, so they are also put in place here.
+        """
         based_on = draft.revision if revision is None else revision
-        self._saving = True
+        self._saves += 1
 
         def done(stored: Stored) -> None:
-            self._saving = False
-            if lines is not None:
+            self._saves -= 1
+            if combined:
                 draft.replace_all(stored.lines, "combine with the version of somebody else")
             draft.saved(stored.lines, stored.revision)
             self.done.emit(f"{draft.name} is saved. It is recorded from the next scan on, where it is in use.")
@@ -359,13 +404,15 @@ class EditSession(Qt.QObject):
             self.refresh()
 
         def failed(error: Exception) -> None:
-            self._saving = False
+            self._saves -= 1
+            self.overviewChanged.emit()
             if isinstance(error, SavedMeanwhile):
                 self._readTheirs(draft, str(error))
             else:
                 self.failed.emit(f"{draft.name} was not saved. {error}")
 
-        self.calls.run(partial(self.client.save, draft.name, wanted, based_on), done, failed, "save")
+        self.calls.run(partial(self.client.save, draft.name, lines, based_on), done, failed)
+        self.overviewChanged.emit()
 
     def _readTheirs(self, draft: Draft, text: str) -> None:
         self.calls.run(
@@ -391,8 +438,7 @@ class EditSession(Qt.QObject):
                 self.refresh()
 
         def failed(error: Exception) -> None:
-            if not isinstance(error, NotReachable | Refused | OSError | ValueError):
-                raise error
-            self.failed.emit(str(error))
+            expected = isinstance(error, NotReachable | Refused | OSError | ValueError)
+            self.failed.emit(str(error) if expected else f"{type(error).__name__}: {error}")
 
         self.calls.run(call, answered, failed)

@@ -59,6 +59,7 @@ class ScidogEditor(TaurusWidget):
         self.template = ""
         """The file of a first configuration; "" for the facility's, or that of this package."""
         self.session = EditSession(self)
+        self.session.watched = lambda: self.isVisible() and not self.window().isMinimized()
         self.browser = BrowserPane(self.session, self)
         self.table = EntryView(self.session, self.browser.suggestions, self)
         self.mapping = MappingPane(self.session, self)
@@ -243,8 +244,11 @@ class ScidogEditor(TaurusWidget):
 
     def setDevice(self, device: str) -> None:
         """Edit this SciDog; "" for the one of SCIDOG_DEVICE, or the only one in the database."""
+        if not self._mayForget():
+            return
         self._device = device
         if self._started:
+            self.browser.stop()
             self.session.setDevice(device)
 
     def setModel(self, model: str | None, **_: Any) -> None:
@@ -269,29 +273,40 @@ class ScidogEditor(TaurusWidget):
                 restored(state)
 
     def choose(self, name: str) -> None:
+        self.commit()
         self.session.choose(name)
+
+    def commit(self) -> None:
+        """Put what is typed in an open field into the draft, as if the person had gone on to another field."""
+        self.table.commit()
+        self.mapping.commit()
 
     @property
     def draft(self) -> Draft | None:
         return self.session.draft
 
     def undo(self) -> None:
+        self.commit()
         self.session.change(lambda draft: draft.undo())
 
     def redo(self) -> None:
+        self.commit()
         self.session.change(lambda draft: draft.redo())
 
     def revert(self) -> None:
+        self.commit()
         self.session.change(lambda draft: draft.revert())
 
     def save(self) -> None:
         """Show what would be written; write it if a person agrees."""
+        self.commit()
         draft, overview = self.draft, self.session.overview
         if draft is None or not self.saveButton.isEnabled():
             return
+        lines = draft.lines()
         dialog = SaveConfigDialog(draft.name, own_changes(draft), overview.use_of(draft.name) if overview else "", self)
         if dialog.exec_():
-            self.session.save(draft)
+            self.session.save(draft, lines)
 
     def _askConflict(self, conflict: SaveConflict) -> None:
         dialog = SaveConflictDialog(conflict, self)
@@ -299,9 +314,9 @@ class ScidogEditor(TaurusWidget):
         if chosen == dialog.THEIRS:
             self.session.takeTheirs(conflict)
         elif chosen == dialog.MINE:
-            self.session.save(conflict.draft, revision=conflict.theirs.revision)
+            self.session.save(conflict.draft, conflict.draft.lines(), conflict.theirs.revision)
         elif chosen == dialog.BOTH:
-            self.session.save(conflict.draft, dialog.lines, conflict.theirs.revision)
+            self.session.save(conflict.draft, dialog.lines, conflict.theirs.revision, combined=True)
 
     def _tellChanged(self, conflict: SaveConflict) -> None:
         text = f"Somebody else has saved {conflict.draft.name} while you are changing it."
@@ -373,14 +388,10 @@ class ScidogEditor(TaurusWidget):
         if draft is None:
             return
         if draft.revision:
-            text = f"Delete {draft.name} now? It stays in the history of SciDog."
+            agreed = self._agreed("Delete", f"Delete {draft.name} now? It stays in the history of SciDog.")
         else:
-            text = f"Forget {draft.name}? It was never saved."
-        box = Qt.QMessageBox(Qt.QMessageBox.NoIcon, "Delete", text, Qt.QMessageBox.Cancel, self)
-        box.setStyleSheet(style(self.palette()))
-        button = box.addButton("Delete" if draft.revision else "Forget", Qt.QMessageBox.DestructiveRole)
-        box.exec_()
-        if box.clickedButton() is not button:
+            agreed = self._agreed("Forget", f"Forget {draft.name}? It was never saved.")
+        if not agreed:
             return
         if draft.revision:
             self.session.ask(
@@ -394,7 +405,11 @@ class ScidogEditor(TaurusWidget):
 
     def activate(self) -> None:
         draft = self.draft
-        if draft is not None:
+        if draft is None:
+            return
+        active = self.session.overview.active if self.session.overview else ""
+        instead = f" in place of {active}" if active else ""
+        if self._agreed("Make active", f"Make {draft.name} active now{instead}? The next scan records it."):
             self.session.ask(
                 partial(self.session.client.activate, draft.name),
                 lambda _: None,
@@ -403,11 +418,12 @@ class ScidogEditor(TaurusWidget):
 
     def importFile(self, file: str = "") -> None:
         """Put the entries of a file in place of those here. Nothing is written before Save."""
+        draft = self.draft
         path = file or Qt.QFileDialog.getOpenFileName(self, "Import a configuration", "", FILE_TYPES)[0]
-        if path:
+        if path and draft is not None:
 
             def put(lines: list[str]) -> None:
-                if self.draft is not None:
+                if self._isShown(draft, f"{Path(path).name} was not imported"):
                     self.session.change(lambda draft: draft.replace_all(lines, f"import {Path(path).name}"))
                     self._say(f"{Path(path).name} was read: see what differs before you save it.", "Close")
 
@@ -456,11 +472,20 @@ class ScidogEditor(TaurusWidget):
             self.session.ask(partial(self.session.client.lines_after, number), show)
 
         def opened(history: list[Any]) -> None:
+            if self.draft is not draft:  # another one was chosen meanwhile
+                return
             dialog = HistoryDialog(draft.name, draft.lines(), history, read, self)
-            if dialog.exec_():
+            if dialog.exec_() and self._isShown(draft, f"The version of {draft.name} was not put in place"):
                 self.session.change(lambda draft: draft.replace_all(dialog.lines, "go back"))
 
         self.session.ask(partial(self.session.client.history, draft.name), opened)
+
+    def _isShown(self, draft: Draft, otherwise: str) -> bool:
+        """Whether this is still the draft that is edited; if not, say that something was not done."""
+        if self.draft is draft:
+            return True
+        self._say(f"{otherwise}: meanwhile another configuration, or a newer version, is shown.", problem=True)
+        return False
 
     def startWizard(self) -> None:
         """Start a configuration from the template."""
@@ -522,6 +547,8 @@ class ScidogEditor(TaurusWidget):
         why = ""
         if overview is not None and overview.read_only:
             why = overview.read_only
+        elif self.session.saving:
+            why = "SciDog is saving."
         elif wrong:
             why = f"Correct {wrong} {'line' if wrong == 1 else 'lines'} first: SciDog refuses mistakes."
         elif not changes:
@@ -642,8 +669,7 @@ class ScidogEditor(TaurusWidget):
             self._restyle()
 
     def closeEvent(self, event: Qt.QCloseEvent) -> None:
-        names = [draft.name for draft in self.session.unsaved()]
-        if names and self.isWindow() and not self._suspended and not self._mayForget(names):
+        if self.isWindow() and not self._suspended and not self._mayForget():
             event.ignore()
             return
         if self.isWindow():
@@ -653,22 +679,39 @@ class ScidogEditor(TaurusWidget):
         self._suspend()
         super().closeEvent(event)
 
-    def _mayForget(self, names: list[str]) -> bool:
-        box = Qt.QMessageBox(
-            Qt.QMessageBox.NoIcon,
-            "Unsaved changes",
-            f"The changes in {', '.join(names)} are not saved. Close and forget them?",
-            Qt.QMessageBox.Cancel,
-            self,
-        )
+    def eventFilter(self, watched: Qt.QObject, event: Qt.QEvent) -> bool:
+        """Of the window in which this is a panel: it is asked before the window closes."""
+        if event.type() == Qt.QEvent.Close and not self._suspended and not self._mayForget():
+            event.ignore()
+            return True
+        return bool(super().eventFilter(watched, event))
+
+    def _watchWindow(self) -> None:
+        """A panel may be moved to another window, or float: then the window is that of its dock's parent."""
+        window = self.window()
+        while isinstance(window, Qt.QDockWidget) and window.parentWidget() is not None:
+            window = window.parentWidget().window()
+        if window is not self:
+            window.installEventFilter(self)  # once: Qt removes an earlier one
+
+    def _mayForget(self) -> bool:
+        """Whether a person agrees to lose what is not saved."""
+        self.commit()
+        names = ", ".join(draft.name for draft in self.session.unsaved())
+        return not names or self._agreed("Forget them", f"The changes in {names} are not saved. Forget them?")
+
+    def _agreed(self, button: str, text: str) -> bool:
+        """Ask before something that is done at once. Enter and Esc mean no."""
+        box = Qt.QMessageBox(Qt.QMessageBox.NoIcon, button, text, Qt.QMessageBox.Cancel, self)
         box.setStyleSheet(style(self.palette()))
-        forget = box.addButton("Forget them", Qt.QMessageBox.DestructiveRole)
+        agreed = box.addButton(button, Qt.QMessageBox.DestructiveRole)
         box.setDefaultButton(Qt.QMessageBox.Cancel)
         box.exec_()
-        return box.clickedButton() is forget
+        return box.clickedButton() is agreed
 
     def showEvent(self, event: Qt.QShowEvent) -> None:
         super().showEvent(event)
+        self._watchWindow()
         if not self._started:
             self._started = True
             self.session.setDevice(self._device)

@@ -10,7 +10,9 @@ import tango
 from taurus.external.qt import Qt
 
 from deploy.demo.beamline import CONFIGURATIONS
-from deploy.demo.stack import Stack
+from deploy.demo.stack import SCIDOG, Stack
+from scifish.settings.devices import NotReachable
+from taurus_widgets.scidog import session
 from taurus_widgets.scidog.dialogs.differences import (
     CompareConfigsDialog,
     HistoryDialog,
@@ -189,6 +191,14 @@ def name_it(name: str):  # type: ignore[no-untyped-def]
     return act
 
 
+def press(text: str):  # type: ignore[no-untyped-def]
+    def act(dialog: Qt.QDialog) -> None:
+        assert isinstance(dialog, Qt.QMessageBox)
+        next(button for button in dialog.buttons() if button.text() == text).click()
+
+    return act
+
+
 def test_duplicate_save_activate_rename_delete(
     stack: Stack, editor: ScidogEditor, hand: Hand, device: tango.DeviceProxy
 ) -> None:
@@ -205,6 +215,10 @@ def test_duplicate_save_activate_rename_delete(
     assert stored(stack, "waxs") == list(CONFIGURATIONS["saxs"])
 
     hand.qtbot.waitUntil(lambda: menu["Make active"].isEnabled())
+    hand.answer(lambda dialog: dialog.reject())
+    menu["Make active"].trigger()
+    assert hand.done  # it is asked
+    hand.answer(press("Make active"))
     menu["Make active"].trigger()
     hand.qtbot.waitUntil(lambda: editor.use.text().startswith("active"))
     assert device.ActiveConfig == "waxs"
@@ -218,11 +232,7 @@ def test_duplicate_save_activate_rename_delete(
     device.ActiveConfig = "saxs"
     hand.qtbot.waitUntil(lambda: menu["Delete…"].isEnabled())
 
-    def delete(dialog: Qt.QDialog) -> None:
-        assert isinstance(dialog, Qt.QMessageBox)
-        next(button for button in dialog.buttons() if button.text() == "Delete").click()
-
-    hand.answer(delete)
+    hand.answer(press("Delete"))
     menu["Delete…"].trigger()
     hand.qtbot.waitUntil(lambda: "waxs-2" not in device.Configs)
 
@@ -280,3 +290,142 @@ def test_a_scidog_that_dies_is_said_and_found_again(beamline: Beamline, editor: 
     editor.save()
     hand.qtbot.waitUntil(lambda: editor.draft is not None and not editor.draft.changed)
     assert any("Finger" in line for line in stored(beamline.stack, "saxs"))
+
+
+def open_cell(hand: Hand, name: str, text: str) -> None:
+    """Type into the name of an entry, without Enter."""
+    table = hand.editor.table
+    hand.click(name, NAME)
+    hand.qtbot.keyClick(table, Qt.Qt.Key_F2)
+    line = table.findChild(Qt.QLineEdit)
+    line.selectAll()
+    hand.qtbot.keyClicks(line, text)
+
+
+def test_an_open_cell_belongs_to_what_save_shows_and_writes(stack: Stack, editor: ScidogEditor, hand: Hand) -> None:
+    open_cell(hand, "Cold finger", "Finger")
+    shown: list[list[list[str]]] = []
+
+    def act(dialog: Qt.QDialog) -> None:
+        assert isinstance(dialog, SaveConfigDialog)
+        shown.append(dialog.table.texts())
+        dialog.accept()
+
+    hand.answer(act)
+    editor.save()
+    assert shown == [[["name", "Sample environment: Finger", "Cold finger", "Finger"]]]
+    hand.qtbot.waitUntil(lambda: stored(stack, "saxs") == RENAMED)
+    assert editor.table.state() != editor.table.EditingState
+
+
+def test_a_window_with_an_open_cell_asks_before_it_closes(editor: ScidogEditor, hand: Hand) -> None:
+    open_cell(hand, "Cold finger", "Finger")
+    hand.answer(lambda dialog: dialog.reject())
+    assert not editor.close()
+    assert hand.done
+    assert "Finger" in hand.names()
+
+
+def test_a_panel_asks_before_its_window_closes_and_before_another_device(
+    stack: Stack, editor: ScidogEditor, hand: Hand
+) -> None:
+    window = Qt.QMainWindow()
+    hand.qtbot.addWidget(window)
+    dock = Qt.QDockWidget("SciDog", window)
+    dock.setWidget(editor)
+    window.addDockWidget(Qt.Qt.LeftDockWidgetArea, dock)
+    window.show()
+    editor.show()
+    hand.qtbot.waitUntil(editor.isVisible)
+    key = next(row.key for row in editor.draft.rows if row.name == "Cold finger")  # type: ignore[union-attr]
+    editor.session.change(lambda draft: draft.edit({key}, {"name": "Finger"}))
+    hand.answer(lambda dialog: dialog.reject())
+    assert not window.close()
+    assert window.isVisible()
+    hand.answer(lambda dialog: dialog.reject())
+    editor.setModel("")
+    assert "Finger" in hand.names()
+    assert editor.getModel() == stack.name(SCIDOG)
+    hand.answer(press("Forget them"))
+    assert window.close()
+    window.takeCentralWidget()
+    editor.setParent(None)
+
+
+def test_what_is_changed_here_survives_that_somebody_deletes_it(
+    stack: Stack, editor: ScidogEditor, hand: Hand, device: tango.DeviceProxy
+) -> None:
+    hand.choose("wrong")
+    hand.choose("spectroscopy")
+    hand.qtbot.waitUntil(lambda: editor.draft is not None and editor.draft.name == "spectroscopy")
+    name = hand.names()[0]
+    editor.session.change(lambda draft: draft.edit({draft.rows[0].key}, {"unit": "GeV"}))
+    stack.db.delete_device_property(SCIDOG, {"Config.spectroscopy": [], "Config.wrong": []})
+    device.Reload()
+    hand.qtbot.waitUntil(lambda: "deleted or renamed spectroscopy" in editor.notice.label.text())
+    assert hand.names()[0] == name
+    assert editor.choice.currentData() == "spectroscopy"
+    assert editor.choice.findData("wrong") < 0  # it had no changes
+    hand.answer(accept)
+    editor.save()
+    hand.qtbot.waitUntil(lambda: "spectroscopy" in device.Configs)
+    assert any("unit: GeV" in line for line in stored(stack, "spectroscopy"))
+
+
+def test_one_saves_only_when_the_device_has_answered(editor: ScidogEditor, hand: Hand) -> None:
+    rename_entry(hand)
+    hand.answer(accept)
+    editor.save()
+    assert not editor.saveButton.isEnabled()
+    assert "SciDog is saving" in editor.saveButton.toolTip()
+    key = editor.draft.rows[0].key  # type: ignore[union-attr]
+    editor.session.change(lambda draft: draft.edit({key}, {"unit": "mK"}))
+    hand.qtbot.waitUntil(editor.saveButton.isEnabled)
+    assert editor.saveButton.text() == "Save 1 change…"  # the second one
+
+
+def test_an_answer_goes_to_the_configuration_it_was_asked_for(tmp_path: Path, editor: ScidogEditor, hand: Hand) -> None:
+    hand.choose("spectroscopy")
+    hand.choose("saxs")
+    file = tmp_path / "file.yaml"
+    file.write_text("- {name: A, source: a/b/c/d}\n", "utf-8")
+    editor.importFile(str(file))
+    editor.choose("spectroscopy")
+    hand.qtbot.waitUntil(lambda: "file.yaml was not imported" in editor.notice.label.text())
+    assert editor.session.unsaved() == []
+
+
+def test_an_unexpected_error_of_a_command_is_said(editor: ScidogEditor, hand: Hand) -> None:
+    def broken() -> None:
+        raise KeyError("lines")
+
+    editor.session.ask(broken, lambda _: None)
+    hand.qtbot.waitUntil(lambda: "KeyError: 'lines'" in editor.notice.label.text())
+
+
+def test_a_slow_answer_is_asked_for_again(editor: ScidogEditor, hand: Hand, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(session, "RETRY_SECONDS", 0.05)
+    client = editor.session.client
+    failing = iter([NotReachable("the database is slow")])
+
+    def overview() -> object:
+        for error in failing:
+            raise error
+        return type(client).overview(client)
+
+    monkeypatch.setattr(client, "overview", overview)
+    seen: list[str] = []
+    editor.session.connectionChanged.connect(lambda state: seen.append(state.problem))
+    editor.session.refresh()
+    hand.qtbot.waitUntil(lambda: seen == ["the database is slow", ""])
+    assert "values of now" in editor.where.text()
+
+
+def test_values_are_not_read_while_nobody_sees_them(editor: ScidogEditor, hand: Hand) -> None:
+    editor.hide()
+    hand.qtbot.waitUntil(lambda: not editor.session._reading)
+    editor.session._tick()
+    assert not editor.session._reading
+    before = editor.session.liveTime
+    editor.show()
+    hand.qtbot.waitUntil(lambda: editor.session.liveTime != before)
