@@ -250,7 +250,7 @@ class Spool:
         self.open_rows: Callable[[], Sequence[OpenDatasetRow]] = tuple
         """Returns the open datasets that this process knows, for a new file in place of one that is damaged or gone."""
         self.inode = 0
-        """Of the file that is open."""
+        """Of the file that was opened last; 0 before a new one is opened."""
         self.damage = ""
         """What SQLite has found in the file that is open; "" if nothing."""
         self.broken = False
@@ -260,6 +260,7 @@ class Spool:
         self._connection: sqlite3.Connection | None = None
         self._checkpoints = True
         self._limit = 0  # bytes; 0: none
+        self._last_seq = 0  # that this process knows of
         self._seen: dict[Path, os.stat_result] = {}
         try:
             if origin is None and not path.exists():
@@ -274,6 +275,7 @@ class Spool:
                         self._write_meta("identity", json.dumps(asdict(identity)))
                 self._note_seq(0)
             meta = dict(self._db.execute("SELECT name, content FROM meta"))
+            self._last_seq = int(meta.get("seq", 0))
             if origin is None and lock is None:
                 self._check_against_note(meta)
                 self._check_pages()
@@ -299,7 +301,7 @@ class Spool:
     def _connect(self) -> sqlite3.Connection:
         # Without `rw` SQLite would make a file if the program is just replacing it.
         uri = f"file:{quote(os.fsencode(self.path))}?mode=rw"
-        inode = self.path.stat().st_ino
+        self.inode = self.path.stat().st_ino
         db = sqlite3.connect(uri, uri=True, isolation_level=None, check_same_thread=False, timeout=1.0)
         try:
             db.execute("PRAGMA journal_mode=WAL")
@@ -311,7 +313,7 @@ class Spool:
         except BaseException:
             db.close()
             raise
-        self._seen, self.inode = {}, inode
+        self._seen = {}
         return db
 
     def skip_checkpoints(self) -> None:
@@ -394,7 +396,7 @@ class Spool:
         if self._connection is not None:
             self._connection.close()
             self._connection = None
-        self.damage = ""
+        self.inode, self.damage = 0, ""
 
     def put_aside(self) -> None:
         """Give up the damaged spool of another program: its file is renamed to `.broken`, for `scifish salvage`."""
@@ -426,7 +428,7 @@ class Spool:
                 if not is_damage(error):
                     raise  # the disk of the new one
                 return False
-            meta = {"origin": json.dumps(self.origin), "seq": str(self._noted_seq() or 0)}
+            meta = {"origin": json.dumps(self.origin), "seq": str(self._highest_seq())}
             if self.identity is not None:
                 meta["identity"] = json.dumps(asdict(self.identity))
             db.executemany("INSERT OR IGNORE INTO meta VALUES (?, ?)", meta.items())
@@ -458,8 +460,8 @@ class Spool:
     def _follow_note(self) -> None:
         """The companion may have numbered a message for a file that was removed: others would miss it here."""
         row = self._db.execute("SELECT content FROM meta WHERE name = 'seq'").fetchone()
-        if (noted := self._noted_seq() or 0) > (int(row[0]) if row else 0):
-            self._write_meta("seq", str(noted))
+        if (highest := self._highest_seq()) > (int(row[0]) if row else 0):
+            self._write_meta("seq", str(highest))
 
     def _find_gone(self) -> None:
         """SpoolGone or sqlite3.DatabaseError if the files are not those that SQLite has open, or are truncated."""
@@ -486,13 +488,13 @@ class Spool:
         with contextlib.suppress(FileNotFoundError):
             if path.stat().st_ino == os.fstat(self.lock).st_ino:
                 return
-        seq, old = self._noted_seq(), self.lock
+        seq, old = self._highest_seq(), self.lock
         try:
             self.lock = _take_lock(path)
         except SpoolLocked:
             return  # another program is looking at it, and will find that this one has the file open
         os.close(old)
-        self._note_seq(seq or 0)
+        self._note_seq(seq)
         log.error("somebody has removed or replaced %s: it is locked anew", path)
 
     def _check_alone(self) -> None:
@@ -519,6 +521,10 @@ class Spool:
     def _noted_seq(self) -> int | None:
         noted = os.pread(self.lock, 21, 0)
         return int(noted) if noted.strip().isdigit() else None
+
+    def _highest_seq(self) -> int:
+        """The last number that was given: the other process may have noted it, and this one may be unable to."""
+        return max(self._noted_seq() or 0, self._last_seq)
 
     def _check_pages(self) -> None:
         """sqlite3.DatabaseError if the file is damaged. One of an orphan would hold up the messages of this program."""
@@ -651,8 +657,8 @@ class Spool:
         """`put` for several datasets in one transaction."""
         with self._transaction():
             row = self._db.execute("SELECT content FROM meta WHERE name = 'seq'").fetchone()
-            # The other process may have numbered some for a file that was removed.
-            first = max(int(row[0]) if row else 0, self._noted_seq() or 0) + 1
+            # Some may have been numbered for a file that was removed.
+            first = max(int(row[0]) if row else 0, self._highest_seq()) + 1
             now = time.time()
             rows = [(batch, piece) for batch in batches for piece in batch.pieces]
             self._db.executemany(
@@ -668,6 +674,7 @@ class Spool:
             self._db.executemany("DELETE FROM datasets WHERE uuid = ?", closed)
             begun = [(batch.uuid,) for batch in batches if batch.begins]
             self._db.executemany("UPDATE datasets SET announced = 2 WHERE uuid = ?", begun)
+        self._last_seq = last
         self._note_seq(last)
         with contextlib.suppress(sqlite3.Error):  # they are written; `follow` tries this again
             self._remember()

@@ -137,6 +137,32 @@ def test_a_damaged_spool_is_put_aside_and_a_new_one_takes_what_comes(path: Path)
     again.close()
 
 
+def test_no_number_is_used_twice_by_an_account_that_cannot_note_it(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    spool = Spool(path, ORIGIN)
+    spool.put("t", message())
+    spool.close()
+    (left,) = adopted(path.parent)
+    owner = path.stat().st_uid
+    monkeypatch.setattr(database_module.os, "geteuid", lambda: owner + 1)
+    assert left.put("t", message()) == [2]
+    left.leave()
+    (again,) = adopted(path.parent)
+    damage(again)
+    assert again.put("t", message()) == [3]
+    again.leave()
+
+
+def test_a_late_report_of_damage_concerns_no_newer_file(path: Path) -> None:
+    spool = Spool(path, ORIGIN)
+    reported = spool.inode
+    assert reported == path.stat().st_ino
+    spool.start_new_file(sqlite3.DatabaseError("malformed"))
+    assert spool.inode != reported  # also before the next access
+    spool.put("t", message())
+    assert spool.inode == path.stat().st_ino
+    spool.leave()
+
+
 def damage(spool: Spool) -> None:
     """SQLite's error is then of the class that says of a file that it is damaged."""
     spool._db.set_authorizer(lambda *_: sqlite3.SQLITE_DENY)
