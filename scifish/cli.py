@@ -256,6 +256,8 @@ def describe(content: SpoolSummary, now: float) -> list[str]:
     if content.recording:
         said = "" if content.waiting else why
         lines.append(f"  {content.recording} datasets are being recorded, or were when the program exited{said}")
+    if content.annotations:
+        lines.append(f"  {content.annotations} annotations wait until their datasets are sent")
     if content.waiting and content.since is not None:
         lines.append(f"  {content.waiting} messages wait, the oldest for {_age(now - content.since)}{why}")
     lines += [f"  refused: message {seq} of dataset {uuid}: {reason}" for seq, uuid, reason in content.refused]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import sqlite3
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -12,6 +13,15 @@ from scifish.spool.database import SPOOL_SUFFIX
 from scifish.spool.inspection import holds
 
 log = logging.getLogger(__name__)
+
+
+LATE_SECONDS = 60.0
+"""An annotation that waits for longer is reported."""
+
+
+def is_late(record: Record) -> bool:
+    """Whether this is an annotation that people should know of, if it still waits."""
+    return "annotation" in record.given and time.time() - record.started > LATE_SECONDS
 
 
 def waits_for_dataset(record: Record, own: Path, folders: Sequence[Path]) -> bool:

@@ -19,7 +19,7 @@ from scifish.attributes.pathfixer import PathFixerReader
 from scifish.attributes.snapshot import AttributeSnapshot, SnapshotCache, read_snapshot
 from scifish.attributes.statistics import Statistics, add_statistics, values_of
 from scifish.companion.finalizer import Finalizer
-from scifish.companion.late_annotations import waits_for_dataset
+from scifish.companion.late_annotations import is_late, waits_for_dataset
 from scifish.companion.late_proposals import LateProposals
 from scifish.companion.scidog_reports import ScidogReporter
 from scifish.dataset import compose
@@ -213,6 +213,10 @@ class DatasetLifecycle:
     def without_proposal(self, settings: Settings) -> int:
         """How many datasets are over and wait for their proposal."""
         return sum(lacks_proposal(state.record, settings) for state in list(self._waiting))
+
+    def late_annotations(self) -> int:
+        """How many annotations have waited long for their dataset."""
+        return sum(is_late(state.record) for state in list(self._waiting))
 
     def retry_waiting(self) -> None:
         """Finish the datasets that waited for settings, for their proposal, or for the previous recording."""

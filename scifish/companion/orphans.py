@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from scifish.companion.finalizer import Finalizer
-from scifish.companion.late_annotations import waits_for_dataset
+from scifish.companion.late_annotations import is_late, waits_for_dataset
 from scifish.companion.late_proposals import LateProposals
 from scifish.dataset import compose
 from scifish.dataset.compose import Record
@@ -108,6 +108,10 @@ class OrphanSpools:
         """How many datasets wait for their proposal, by the PathFixer that knows it."""
         waiting = [(self._rule.settings_for(spool), record) for spool, record in list(self._unfinished)]
         return dict(Counter(used.path_fixer for used, record in waiting if used and lacks_proposal(record, used)))
+
+    def late_annotations(self) -> int:
+        """How many annotations have waited long for their dataset."""
+        return sum(is_late(record) for _, record in list(self._unfinished))
 
     def retry_unfinished(self) -> None:
         """Finish what need not wait any more."""

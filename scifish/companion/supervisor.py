@@ -111,6 +111,7 @@ class Supervisor:
         )
         self._stopping = threading.Event()
         self._reported_trouble = ""
+        self._saved_trouble: tuple[str, dict[Spool, int]] = ("", {})  # and in which files, by their inodes
         self._next_settings_check = 0.0
         self._limit = 0
         self._shortage = ""
@@ -277,7 +278,11 @@ class Supervisor:
         if trouble != self._reported_trouble:
             self._reported_trouble = trouble
             self._report(TroubleReport(trouble))
-            self._save_trouble("; ".join(filter(None, (self._sender.trouble, self._unknown_proposals()))))
+        waits = "; ".join(filter(None, (self._sender.trouble, self._unknown_proposals(), self._late_annotations())))
+        files = {spool: spool.inode for spool in self._sender.spools}
+        if (waits, files) != self._saved_trouble:
+            self._saved_trouble = waits, files
+            self._save_trouble(waits)
         if settings is not None and self._reporter is not None:
             self._reporter.report_trouble(settings.scidog, trouble)
             self._reporter.report_snapshot(settings.scidog)
@@ -321,7 +326,13 @@ class Supervisor:
         if unknown := self._unknown_proposals():
             return unknown
         why = "; ".join(filter(None, (self._sender.trouble, self._sender.refusal)))
-        return f"metadata are kept on this machine until Kafka accepts them ({why})" if why else ""
+        if why:
+            return f"metadata are kept on this machine until Kafka accepts them ({why})"
+        return self._late_annotations()
+
+    def _late_annotations(self) -> str:
+        late = self._lifecycle.late_annotations() + self._orphans.late_annotations()
+        return f"{late} annotations wait until their datasets are sent (see: scifish status)" if late else ""
 
     def _unknown_proposals(self) -> str:
         """How many datasets wait for their proposal, and the PathFixers that know it; "" if none."""

@@ -69,6 +69,8 @@ class SpoolSummary:
     origin: Origin
     alive: bool
     recording: int
+    annotations: int
+    """How many annotations wait for their dataset, which is still on this machine."""
     waiting: int
     since: float | None
     size: int
@@ -82,7 +84,8 @@ class SpoolSummary:
     @property
     def unsent(self) -> int:
         """How many messages Kafka does not have, and datasets that an exited program has left open or that wait."""
-        return self.waiting + len(self.refused) + (self.recording if self.trouble or not self.alive else 0)
+        datasets = self.recording if self.trouble or not self.alive else 0
+        return self.waiting + self.annotations + len(self.refused) + datasets
 
 
 @contextlib.contextmanager
@@ -95,11 +98,15 @@ def _opened(path: Path) -> Iterator[tuple[SpoolSummary, sqlite3.Connection]]:
         db.execute("BEGIN")
         meta = dict(db.execute("SELECT name, content FROM meta"))
         waiting, since = db.execute("SELECT count(*), min(since) FROM outbox").fetchone()
+        datasets, annotations = db.execute(
+            "SELECT count(*), count(json_extract(given, '$.annotation')) FROM datasets"
+        ).fetchone()
         summary = SpoolSummary(
             path=path,
             origin=json.loads(meta.get("origin", "{}")),
             alive=alive,
-            recording=db.execute("SELECT count(*) FROM datasets").fetchone()[0],
+            recording=datasets - annotations,
+            annotations=annotations,
             waiting=waiting,
             since=since,
             size=sum(file.stat().st_size for file in path.parent.glob(f"{path.name}*")),

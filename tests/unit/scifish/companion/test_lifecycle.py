@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 import threading
 import time
 from collections.abc import Callable, Collection, Iterator
@@ -205,6 +206,35 @@ def spoil(path: Path, offset: int, content: bytes) -> None:
     with path.open("r+b") as file:
         file.seek(offset)
         file.write(content)
+
+
+def test_a_comment_on_what_another_program_cannot_send_is_said_to_wait(start: Start, spool: Spool) -> None:
+    other = Spool(spool.path.with_name("run-0.spool"), ORIGIN)  # its program runs
+    other.put("t", {"uuid": UUIDS[0], "type": "ended", "scientificMetadata": {}})
+    other.refuse({1: "too large"})
+    comment = Record(UUIDS[1], 1.0, {"dataset": UUIDS[0], "annotation": {"comment": "x"}}, True)
+    spool.begin(OpenDatasetRow.of(replace(comment, ending=ending("completed", 1.0, None))))
+    start()
+    assert eventually(lambda: "1 annotations wait until" in summarise(spool.path).trouble)
+    found = summarise(spool.path)
+    assert (found.recording, found.annotations, found.unsent) == (0, 1, 1)
+    lines = "\n".join(describe(found, time.time()))
+    assert "1 annotations wait until their datasets are sent" in lines
+    assert "being recorded" not in lines
+    other.leave()
+
+
+def test_what_waits_is_saved_also_while_another_trouble_is_shown_and_in_a_new_file(
+    start: Start, spool: Spool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("scifish.companion.supervisor.shortage", lambda *_: "the disk is nearly full")
+    supervisor = start()
+    assert eventually(lambda: supervisor._reported_trouble == "the disk is nearly full")
+    monkeypatch.setattr(supervisor, "_unknown_proposals", lambda: "1 datasets wait on this machine")
+    assert eventually(lambda: "1 datasets wait" in summarise(spool.path).trouble)
+    malformed = sqlite3.DatabaseError(MALFORMED)
+    supervisor.executor.submit(lambda: spool.start_new_file(malformed)).result(PATIENCE)
+    assert eventually(lambda: "1 datasets wait" in summarise(spool.path).trouble)
 
 
 def test_damage_that_a_check_does_not_find_is_reported_to_the_program(
