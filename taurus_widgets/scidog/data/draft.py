@@ -155,6 +155,11 @@ class Draft:
         """Whether there is something to save."""
         return tuple(self.lines()) != self.base_lines
 
+    @property
+    def base_tail(self) -> tuple[str, ...]:
+        """The comments below the last entry of the device's version."""
+        return rows_of(self.base_lines)[1]
+
     def lines(self) -> list[str]:
         return [*(line for row in self.rows for line in row.lines), *self.tail]
 
@@ -284,7 +289,7 @@ class Draft:
 
     def revert(self) -> None:
         """Back to the version of the device; undo brings the changes back."""
-        self._do("go back to the saved version", self.base, rows_of(self.base_lines)[1])
+        self._do("go back to the saved version", self.base, self.base_tail)
 
     def saved(self, lines: Sequence[str], revision: str) -> None:
         """The device has these lines now; what differs from them stays as changes. Undo still works."""

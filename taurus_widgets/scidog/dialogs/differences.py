@@ -14,11 +14,10 @@ from taurus_widgets.qt.look import GAP, style
 from taurus_widgets.qt.painting import colours
 from taurus_widgets.qt.text import tooltip
 from taurus_widgets.scidog.data.client import HistoryChange
-from taurus_widgets.scidog.data.comparison import MOVED, between, clashes, combined
-from taurus_widgets.scidog.data.draft import rows_of
+from taurus_widgets.scidog.data.comparison import COMMENTS, MOVED, between, clashes, combined
 from taurus_widgets.scidog.session import SaveConflict
 
-WORDS = {"added": "added", "removed": "removed", MOVED: "moved", "comments": "other lines", "record": "recorded"}
+WORDS = {"added": "added", "removed": "removed", MOVED: "moved", COMMENTS: "comments", "record": "recorded"}
 """For `Difference.what`; the others are the names of fields."""
 
 
@@ -123,16 +122,15 @@ class SaveConflictDialog(EditorDialog):
     def __init__(self, conflict: SaveConflict, parent: Qt.QWidget | None = None) -> None:
         super().__init__(f"{conflict.draft.name} was changed by somebody else", parent)
         draft = conflict.draft
-        base, mine = draft.base, draft.rows
-        theirs, _ = rows_of(conflict.theirs.lines)
+        base, mine, theirs = draft.base_lines, draft.lines(), conflict.theirs.lines
         both = clashes(base, mine, theirs)
         self.lines = [] if both else combined(base, mine, theirs)
         self.heading.setText(conflict.text or f"{draft.name} was saved by somebody else while you were changing it.")
         self.tables = []
-        for title, rows in (("Your changes", mine), ("Their changes", theirs)):
+        for title, lines in (("Your changes", mine), ("Their changes", theirs)):
             label = Qt.QLabel(title, self)
             table = DifferenceTable(self)
-            table.showDifferences(between(base, rows))
+            table.showDifferences(between(base, lines))
             label.setBuddy(table)
             self.body.addWidget(label)
             self.body.addWidget(table, 1)
@@ -162,7 +160,7 @@ class CompareConfigsDialog(EditorDialog):
         parent: Qt.QWidget | None = None,
     ) -> None:
         super().__init__(f"Compare {name}", parent)
-        self._rows = rows_of(lines)[0]
+        self._lines = lines
         self._read = read
         self.heading.setText(f"What differs from {name}, as it is here now, to:")
         self.choice = Qt.QComboBox(self)
@@ -182,7 +180,7 @@ class CompareConfigsDialog(EditorDialog):
 
     def _show(self, name: str, lines: Sequence[str]) -> None:
         if name == self.choice.currentText():
-            self.table.showDifferences(between(self._rows, rows_of(lines)[0]))
+            self.table.showDifferences(between(self._lines, lines))
 
 
 class HistoryDialog(EditorDialog):
@@ -198,7 +196,7 @@ class HistoryDialog(EditorDialog):
     ) -> None:
         super().__init__(f"History of {name}", parent)
         self.lines: Sequence[str] = ()
-        self._now = rows_of(lines)[0]
+        self._now = lines
         self._history = list(history)
         self._read = read
         self.heading.setText(f"All changes of {name}, newest first, also those that were made in jive.")
@@ -245,13 +243,12 @@ class HistoryDialog(EditorDialog):
         if not rows or self._history[rows[0].row()].number != number:
             return
         self.lines = lines
-        then = rows_of(lines)[0]
-        found = between(then, self._now)
+        found = between(lines, self._now)
         self.table.showDifferences(found)
         self.about.setText(
             "From that version to what is here now:" if found else "The entries of that version are those here now."
         )
-        self.restoreButton.setEnabled(bool(lines) and [row.lines for row in then] != [row.lines for row in self._now])
+        self.restoreButton.setEnabled(bool(lines) and list(lines) != list(self._now))
 
 
 def when(text: str) -> str:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from scifish.configurations.diff import Difference
-from taurus_widgets.scidog.data.comparison import MOVED, clashes, combined, own_changes
-from taurus_widgets.scidog.data.draft import Draft, new_row, rows_of
+from taurus_widgets.scidog.data.comparison import MOVED, between, clashes, combined, own_changes
+from taurus_widgets.scidog.data.draft import Draft, new_row
 
 LINES = [
     "- {name: A, source: a/b/c/a, group: G}",
@@ -46,17 +46,35 @@ class TestOwnChanges:
         edited.replace_all(["# a comment", *LINES], "import")
         assert [found.what for found in own_changes(edited)] == ["comments"]
 
+    def test_comments_and_lines_that_cannot_be_read_beside_other_changes(self) -> None:
+        edited = Draft("saxs", ["# above", LINES[0], "- {name: B", *LINES[1:], "# below"], "0123456789ab")
+        edited.replace_all([LINES[0], *LINES[1:], "- {name: D, source: a/b/c/d}", "# new"], "import")
+        assert own_changes(edited) == [
+            Difference("added", "", "D", "", "a/b/c/d"),
+            Difference("removed", "", "", "- {name: B", ""),
+            Difference("comments", "", "", "# above", ""),
+            Difference("comments", "", "", "# below", ""),
+            Difference("comments", "", "", "", "# new"),
+        ]
+
+    def test_a_comment_that_stays_when_its_entry_is_removed_is_no_change(self) -> None:
+        edited = Draft("saxs", ["# machine", *LINES], "0123456789ab")
+        edited.remove([edited.rows[0].key])
+        assert own_changes(edited) == [Difference("removed", "G", "A", "a/b/c/a", "")]
+
+
+def test_moves_are_shown_between_versions() -> None:
+    assert between(LINES, [LINES[2], *LINES[:2]]) == [Difference(MOVED, "H", "C", "below B", "first")]
+
 
 class TestConflict:
     def test_different_entries_are_combined(self) -> None:
         mine = draft()
         mine.edit([mine.rows[0].key], {"unit": "mm"})
         mine.add([new_row("D", "a/b/c/d", "H")])
-        theirs = rows_of(
-            [LINES[0], "# theirs", LINES[2].replace("a/b/c/c", "x/y/z/c"), "- {name: E, source: a/b/c/e}"]
-        )[0]
-        assert clashes(mine.base, mine.rows, theirs) == []
-        assert combined(mine.base, mine.rows, theirs) == [
+        theirs = [LINES[0], "# theirs", LINES[2].replace("a/b/c/c", "x/y/z/c"), "- {name: E, source: a/b/c/e}"]
+        assert clashes(mine.base_lines, mine.lines(), theirs) == []
+        assert combined(mine.base_lines, mine.lines(), theirs) == [
             "- {name: A, source: a/b/c/a, group: G, unit: mm}",
             "# theirs",
             "- {name: C, source: x/y/z/c, group: H}",
@@ -67,12 +85,36 @@ class TestConflict:
     def test_what_both_have_changed_is_named(self) -> None:
         mine = draft()
         mine.edit([mine.rows[0].key], {"unit": "mm"})
-        theirs = rows_of([LINES[0].replace("}", ", unit: um}"), *LINES[1:]])[0]
-        assert clashes(mine.base, mine.rows, theirs) == ["G: A"]
-        assert clashes(mine.base, mine.rows, mine.rows) == []
+        theirs = [LINES[0].replace("}", ", unit: um}"), *LINES[1:]]
+        assert clashes(mine.base_lines, mine.lines(), theirs) == ["G: A"]
+        assert clashes(mine.base_lines, mine.lines(), mine.lines()) == []
 
     def test_what_one_removed_and_the_other_changed_clashes(self) -> None:
         mine = draft()
         mine.remove([mine.rows[1].key])
-        theirs = rows_of([LINES[0], LINES[1].replace("}", ", unit: um}"), LINES[2]])[0]
-        assert clashes(mine.base, mine.rows, theirs) == ["G: B"]
+        theirs = [LINES[0], LINES[1].replace("}", ", unit: um}"), LINES[2]]
+        assert clashes(mine.base_lines, mine.lines(), theirs) == ["G: B"]
+
+    def test_my_order_and_the_last_comments_of_both_are_kept(self) -> None:
+        mine = [LINES[2], *LINES[:2], "# mine"]
+        theirs = [*LINES, "- {name: E, source: a/b/c/e}", "# theirs"]
+        assert clashes(LINES, mine, theirs) == []
+        assert combined(LINES, mine, theirs) == [
+            LINES[2],
+            "- {name: E, source: a/b/c/e}",
+            *LINES[:2],
+            "# theirs",
+            "# mine",
+        ]
+
+    def test_a_last_comment_that_one_removed_stays_removed(self) -> None:
+        base = [*LINES, "# old"]
+        assert combined(base, [*LINES, "# mine"], base) == [*LINES, "# mine"]
+
+    def test_two_orders_clash(self) -> None:
+        assert clashes(LINES, LINES[::-1], [LINES[1], LINES[0], LINES[2]]) == ["the order"]
+        assert clashes(LINES, LINES[::-1], LINES[::-1]) == []
+
+    def test_lines_that_cannot_be_read_are_kept_each(self) -> None:
+        wrong = [*LINES, "- {name: X", "- {name: Y"]
+        assert combined(wrong, [*wrong, "- {name: D, source: a/b/c/d}"], wrong)[:5] == wrong
