@@ -90,17 +90,26 @@ def _item(fields: Any, where: str) -> TemplateItem:
 
 
 def suggestions(
-    items: Sequence[TemplateItem], names: Names, attributes_of: Callable[[str], Sequence[str]]
+    items: Sequence[TemplateItem],
+    names: Names,
+    known: Callable[[str], Sequence[str]],
+    ask: Callable[[str], Sequence[str]],
 ) -> list[Suggestion]:
-    """What each item may mean among the running devices. `attributes_of` may ask the device: call it in a thread."""
+    """What each item may mean among the running devices: call it in a thread.
+
+    `known` gives the attributes of a device as far as they are known; the first others that match are asked by `ask`.
+    """
     running = [device for device in names.devices if device.lower() in names.running]
     found = []
     for item in items:
         candidates: dict[str, None] = {}
         for pattern in item.patterns:
             device_pattern, _, attribute_pattern = pattern.rpartition("/")
-            for device in matching(running, device_pattern)[:MAX_CANDIDATES]:
-                for attribute in matching(attributes_of(device), attribute_pattern):
+            devices = {device: known(device) for device in matching(running, device_pattern)}
+            for device in [device for device, attributes in devices.items() if not attributes][:MAX_CANDIDATES]:
+                devices[device] = ask(device)
+            for device, attributes in devices.items():
+                for attribute in matching(attributes, attribute_pattern):
                     candidates[f"{device}/{attribute}"] = None
         found.append(Suggestion(item.row, tuple(candidates)[:MAX_CANDIDATES]))
     return found

@@ -88,13 +88,12 @@ class TemplateWizard(EditorDialog):
         self.nameField.setText(name)
         self.state.setText("Looking in the Tango database…")
         names, index, prefix = self._browser.names, self._browser.index, self._session.prefix
-
-        def attributes_of(device: str) -> list[str]:
-            return list(index.attributes_of(device)) or ask_attributes(prefix + device)
-
         items = self._templates[name]
         self._session.calls.run(
-            partial(suggestions, items, names, attributes_of), self._found, self._failed, "suggestions"
+            lambda: suggestions(items, names, index.attributes_of, lambda device: ask_attributes(prefix + device)),
+            self._found,
+            self._failed,
+            "suggestions",
         )
 
     def _found(self, found: list[Suggestion]) -> None:

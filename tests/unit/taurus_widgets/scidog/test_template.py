@@ -7,8 +7,16 @@ from pathlib import Path
 import pytest
 
 from scifish.settings.entries import parse_entries
+from taurus_widgets.scidog.data.draft import new_row
 from taurus_widgets.scidog.data.tango_names import Names
-from taurus_widgets.scidog.data.template import TemplateError, read_template, suggestions, template_file
+from taurus_widgets.scidog.data.template import (
+    MAX_CANDIDATES,
+    TemplateError,
+    TemplateItem,
+    read_template,
+    suggestions,
+    template_file,
+)
 
 NAMES = Names(
     ("r3-319s2/dia/dcct-01", "b311a-o01/pss/bst-01", "b311a-e/dia/dcct-dead"),
@@ -22,7 +30,7 @@ ATTRIBUTES = {
 
 def test_that_of_the_package_has_entries_that_are_right_and_finds_them() -> None:
     items = read_template()["beamline"]
-    found = {one.row.name: one for one in suggestions(items, NAMES, lambda device: ATTRIBUTES[device])}
+    found = {one.row.name: one for one in suggestions(items, NAMES, lambda device: (), ATTRIBUTES.__getitem__)}
     assert found["Ring current"].candidates == ("r3-319s2/dia/dcct-01/InstantaneousCurrent",)
     assert found["Safety shutter"].candidates == ("b311a-o01/pss/bst-01/State",)
     assert found["Undulator gap"].candidates == ()
@@ -32,6 +40,25 @@ def test_that_of_the_package_has_entries_that_are_right_and_finds_them() -> None
     shutter = next(entry for entry in entries if entry.name == "Safety shutter")
     assert shutter.map == {"open": "open", "close": "closed"}
     assert shutter.group == "Front end"
+
+
+def test_an_attribute_of_the_last_of_many_devices_is_found() -> None:
+    devices = [f"b311a-v/vac/gauge-{number:03d}" for number in range(3 * MAX_CANDIDATES)]
+    names = Names(tuple(devices), frozenset(devices))
+    item = TemplateItem(new_row("Pressure", "a/b/c/d"), ("*/vac/*/Pressure",))
+
+    def known(device: str) -> list[str]:
+        return ["Pressure"] if device == devices[-1] else ["State"] if device > devices[MAX_CANDIDATES] else []
+
+    asked: list[str] = []
+
+    def ask(device: str) -> list[str]:
+        asked.append(device)
+        return ["Pressure"] if device == devices[3] else []
+
+    (suggestion,) = suggestions([item], names, known, ask)
+    assert suggestion.candidates == (f"{devices[3]}/Pressure", f"{devices[-1]}/Pressure")
+    assert asked == devices[:MAX_CANDIDATES]  # the others are known, or are too many to be asked
 
 
 @pytest.mark.parametrize(
