@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -11,7 +12,7 @@ from taurus.external.qt import Qt
 from scifish.configurations import check
 from scifish.settings.entries import Entry
 from scifish.tango_io.database import reason
-from taurus_widgets.qt.calls import Calls
+from taurus_widgets.qt.calls import Call, Calls
 from taurus_widgets.qt.elided_label import ElidedLabel
 from taurus_widgets.qt.look import GAP, GRID, focusShade, icon, rowHeight, tabularFont
 from taurus_widgets.qt.painting import colours, quietSelection
@@ -32,6 +33,9 @@ VALUES_INTERVAL_MS = 2000
 SEARCH_DELAY_MS = 60
 MIN_WILDCARD = 3
 """Characters of a word that is looked for by the database's wildcard."""
+
+MAX_SUGGESTIONS = 20
+"""Of the completion of what is typed."""
 
 MAX_READ = 100
 """Attributes on the screen whose values are read."""
@@ -124,7 +128,8 @@ class BrowserPane(Qt.QWidget):
         super().__init__(parent)
         self._session = session
         self._host = ""
-        self._databases: list[tuple[str, Names]] = []
+        self._databases = [("", Names())]
+        """Host and names. The first one is that of SciDog, also before it is read."""
         self._reading = self.opened = False
         self.calls = Calls(self)
         self.index = AttributeIndex("")
@@ -186,7 +191,8 @@ class BrowserPane(Qt.QWidget):
         self.opened = True
         self.calls.restart()
         self._host = prefix.removeprefix("tango://").rstrip("/")
-        self._databases = []
+        self._databases = [(self._host, Names())]
+        self.model.showDatabases(self._databases)
         self.index = AttributeIndex(self._host)
         self._reader = LiveReader(prefix)
         self.state.setText("Reading the Tango database…")
@@ -235,18 +241,23 @@ class BrowserPane(Qt.QWidget):
 
     def addHost(self, host: str) -> None:
         """Show another database below this one."""
-        place = max(len(self._databases), 1)
         self.state.setText(f"Reading {host}…")
-        self.calls.run(partial(read_names, host), partial(self._show, place, host), self._namesFailed)
+        self.calls.run(partial(read_names, host), partial(self._hostRead, host), self._namesFailed)
+
+    def _hostRead(self, host: str, names: Names) -> None:
+        self._show(len(self._databases), host, names)
 
     @property
     def names(self) -> Names:
-        return self._databases[0][1] if self._databases else Names()
+        return self._databases[0][1]
 
-    def suggestions(self, text: str) -> list[str]:
-        """Sources that contain a text, for the completion of what is typed."""
-        found = self.index.search(text, self.names).attributes[:20]
-        return [f"{hit.device}/{hit.attribute}" for hit in found]
+    def suggestions(self, text: str, show: Callable[[list[str]], None]) -> Call:
+        """Show sources that contain a text, for the completion of what is typed, unless the call is cancelled."""
+
+        def found(result: SearchResult) -> None:
+            show([f"{hit.device}/{hit.attribute}" for hit in result.attributes[:MAX_SUGGESTIONS]])
+
+        return self.calls.run(partial(self.index.search, text, self.names), found, self._namesFailed, "suggestions")
 
     # --------------------------------------------------------------------- the search
 
@@ -340,7 +351,7 @@ class BrowserPane(Qt.QWidget):
 
     def _readValues(self) -> None:
         nodes = self._visible()
-        if self._reading or not nodes or not self.opened or not self.isVisible():
+        if self._reading or not nodes or not self.opened or not self.isVisible() or not self._session.watched():
             return
         self._reading = True
         reader, entries = self._reader, [Entry(node.text, node.source) for node in nodes]

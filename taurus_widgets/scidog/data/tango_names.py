@@ -123,6 +123,8 @@ class AttributeIndex:
         self._prefix = f"tango://{host}/" if host else ""
         self._file = file or _cache_file(host)
         self._lock = threading.Lock()
+        self._load_lock = threading.Lock()
+        self._loaded = False
         self._known: dict[str, tuple[float, tuple[str, ...]]] = {}
         self._lines: list[tuple[str, str, str]] | None = None
         self._aliases: Mapping[str, str] = {}
@@ -131,7 +133,6 @@ class AttributeIndex:
         self.asked = self.to_ask = 0
         self.trouble = ""
         """Why the file cannot be written; the index works without it."""
-        self._load()
 
     @property
     def count(self) -> int:
@@ -150,6 +151,7 @@ class AttributeIndex:
 
     def fill(self, names: Names, progress: Callable[[], None] = lambda: None) -> None:
         """Ask the running devices that are not known, or were asked too long ago. Returns when all were asked."""
+        self.load()
         self.know(names)
         now = time.time()
         with self._lock:
@@ -208,6 +210,7 @@ class AttributeIndex:
         words = [_Word(word) for word in text.lower().split()]
         if not words:
             return SearchResult((), (), 0)
+        self.load()
         lines = self._all_lines()
         for word in words:
             lines = [line for line in lines if word.found_in(line[0])]
@@ -215,7 +218,7 @@ class AttributeIndex:
         devices = [
             device
             for device in names.devices
-            if all(word.found_in(f"{device.lower()}/\n{aliases.get(device.lower(), '').lower()}/") for word in words)
+            if all(word.found_in(_searched(device, "", aliases.get(device.lower(), ""))) for word in words)
         ]
         hits = tuple(Hit(self._spelled.get(device, device), name) for _, device, name in lines[:MAX_HITS])
         return SearchResult(hits, tuple(devices[:MAX_HITS]), len(lines))
@@ -225,26 +228,31 @@ class AttributeIndex:
         with self._lock:
             if self._lines is None:
                 self._lines = [
-                    (
-                        f"{device}/{name.lower()}/\n{self._aliases.get(device, '').lower()}/{name.lower()}/",
-                        device,
-                        name,
-                    )
+                    (_searched(device, name, self._aliases.get(device, "")), device, name)
                     for device, (_, names) in sorted(self._known.items())
                     for name in sorted(names, key=str.lower)
                 ]
             return self._lines
 
-    def _load(self) -> None:
+    def load(self) -> None:
+        """Read the file, once. It may have megabytes: `fill` and `search` read it, in their threads."""
+        with self._load_lock:
+            if not self._loaded:
+                self._read_file()
+                self._loaded = True
+
+    def _read_file(self) -> None:
         try:
-            found = json.loads(self._file.read_text("utf-8"))
-            self._known = {
-                str(device): (float(when), tuple(map(str, names))) for device, (when, names) in found.items()
-            }
+            content = json.loads(self._file.read_text("utf-8"))
+            found = {str(device): (float(when), tuple(map(str, names))) for device, (when, names) in content.items()}
         except FileNotFoundError:
             return
         except (OSError, ValueError, TypeError, AttributeError) as error:
             self.trouble = f"{self._file} cannot be read and is written anew: {error}"
+            return
+        with self._lock:
+            self._known = {**found, **self._known}
+            self._lines = None
 
     def _save(self) -> None:
         with self._lock:
@@ -259,18 +267,28 @@ class AttributeIndex:
             self.trouble = f"{self._file} cannot be written: {error}; each start asks all devices again"
 
 
+def _searched(device: str, attribute: str, alias: str) -> str:
+    """The text in which a search looks: lines with a / before and behind each part of a name."""
+    end = f"/{attribute}/" if attribute else "/"
+    return (f"/{device}{end}\n/{alias}{end}" if alias else f"/{device}{end}").lower()
+
+
 class _Word:
-    """A word of a search, in lower case."""
+    """A word of a search, in lower case. Its texts between the `*` are looked for first: that is much faster."""
 
     def __init__(self, word: str) -> None:
         self._word = word
         self._pattern: re.Pattern[str] | None = None
         if "*" in word:
             inner = ".*" if "/" in word else "[^/\n]*"
-            self._pattern = re.compile(rf"(?:^|[/\n]){inner.join(map(re.escape, word.split('*')))}/", re.MULTILINE)
+            pattern = f"/{word}/"
+            self._texts = [text for text in pattern.split("*") if text != "/"]
+            self._pattern = re.compile(inner.join(map(re.escape, pattern.split("*"))))
 
     def found_in(self, line: str) -> bool:
-        return self._pattern.search(line) is not None if self._pattern else self._word in line
+        if self._pattern is None:
+            return self._word in line
+        return all(text in line for text in self._texts) and self._pattern.search(line) is not None
 
 
 def ask_attributes(device: str) -> list[str]:

@@ -7,11 +7,15 @@ from typing import Any
 
 from taurus.external.qt import Qt
 
+from taurus_widgets.qt.calls import Call
 from taurus_widgets.qt.look import GAP, GRID, rowHeight
 from taurus_widgets.qt.painting import colours
 from taurus_widgets.scidog.data.draft import DraftRow
 from taurus_widgets.scidog.data.units import SCICAT_UNITS
 from taurus_widgets.scidog.entries.model import FINDING_ROLE, RECORD, ROW_ROLE, SOURCE, UNIT, recordChoices
+
+Sources = Callable[[str, Callable[[list[str]], None]], Call]
+"""Looks for the names that contain a text, and shows them later."""
 
 
 class EntryDelegate(Qt.QStyledItemDelegate):
@@ -20,9 +24,7 @@ class EntryDelegate(Qt.QStyledItemDelegate):
     `ownUnit` gives the attribute's own unit of a row, `sources` names to complete.
     """
 
-    def __init__(
-        self, ownUnit: Callable[[DraftRow], str], sources: Callable[[str], list[str]], parent: Qt.QWidget
-    ) -> None:
+    def __init__(self, ownUnit: Callable[[DraftRow], str], sources: Sources, parent: Qt.QWidget) -> None:
         super().__init__(parent)
         self._ownUnit = ownUnit
         self._sources = sources
@@ -111,13 +113,32 @@ class EntryDelegate(Qt.QStyledItemDelegate):
         editor.setGeometry(area)
 
 
-def _completer(parent: Qt.QLineEdit, sources: Callable[[str], list[str]]) -> Qt.QCompleter:
-    """Suggests names that contain what is typed."""
-    found = Qt.QStringListModel(parent)
-    completer = Qt.QCompleter(found, parent)
+def _completer(line: Qt.QLineEdit, sources: Sources) -> Qt.QCompleter:
+    """Suggests names that contain what is typed. They come later: the search is in another thread."""
+    names = Qt.QStringListModel(line)
+    completer = Qt.QCompleter(names, line)
     completer.setCompletionMode(Qt.QCompleter.UnfilteredPopupCompletion)
     completer.setCaseSensitivity(Qt.Qt.CaseInsensitive)
-    parent.textEdited.connect(lambda text: found.setStringList(sources(text) if len(text) > 1 else []))
+    calls: list[Call] = []
+
+    def cancel() -> None:
+        while calls:
+            calls.pop().cancel()
+
+    def show(found: list[str]) -> None:
+        names.setStringList(found)
+        if found and line.hasFocus():
+            completer.complete()
+
+    def ask(text: str) -> None:
+        cancel()
+        if len(text) > 1:
+            calls.append(sources(text, show))
+        else:
+            names.setStringList([])
+
+    line.textEdited.connect(ask)
+    line.destroyed.connect(cancel)
     return completer
 
 

@@ -9,7 +9,7 @@ from taurus.external.qt import Qt
 from taurus_widgets.qt.look import GAP, GRID, focusShade
 from taurus_widgets.qt.painting import colours, quietSelection
 from taurus_widgets.scidog.data.draft import Draft, DraftRow, new_row
-from taurus_widgets.scidog.entries.delegate import EntryDelegate, drawFinding
+from taurus_widgets.scidog.entries.delegate import EntryDelegate, Sources, drawFinding
 from taurus_widgets.scidog.entries.model import (
     FINDING_ROLE,
     GROUP_ROLE,
@@ -39,9 +39,7 @@ class EntryView(Qt.QTreeView):
 
     rowsSelected = Qt.Signal()
 
-    def __init__(
-        self, session: EditSession, sources: Callable[[str], list[str]], parent: Qt.QWidget | None = None
-    ) -> None:
+    def __init__(self, session: EditSession, sources: Sources, parent: Qt.QWidget | None = None) -> None:
         super().__init__(parent)
         self._session = session
         self._folded: set[str] = set()

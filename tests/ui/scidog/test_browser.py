@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 
 import pytest
 from taurus.external.qt import Qt
 
-from deploy.demo.stack import Stack
+from deploy.demo.stack import SCIDOG, Stack
 from taurus_widgets.scidog.browser.model import NODE_ROLE, Node
+from taurus_widgets.scidog.data.tango_names import Names, SearchResult
 from taurus_widgets.scidog.entries.model import NOW, SOURCE
 from taurus_widgets.scidog.window import ScidogEditor
 from tests.ui.scidog.conftest import Hand
@@ -181,6 +183,58 @@ def test_another_database(tree: Tree, stack: Stack) -> None:
     tree.hand.qtbot.waitUntil(lambda: node.live is not None)
     assert node.live is not None
     assert node.live.in_full == "12.4 keV"
+
+
+def test_another_database_that_is_read_first_is_not_taken_for_the_own_one(
+    tree: Tree, stack: Stack, editor: ScidogEditor
+) -> None:
+    pane, host = tree.pane, stack.tango_host
+    own = pane.names
+    pane.open(editor.session.prefix)
+    pane.calls.stop()  # its own answer comes later
+    assert tree.names() == []
+    pane.calls.restart()
+    pane.addHost(host)
+    tree.hand.qtbot.waitUntil(lambda: host in tree.names())
+    assert pane.names.devices == ()
+    pane._namesRead(own)
+    assert pane.names.devices == own.devices
+    node = tree.node(tree.index(host))
+    assert all(child.device.startswith("tango://") for below in node.children or () for child in below.children or ())
+    assert "b311a-o" in tree.names()
+
+
+def test_another_device_is_shown_with_its_own_database(tree: Tree, stack: Stack, editor: ScidogEditor) -> None:
+    index = tree.pane.index
+    editor.setDevice(stack.name(SCIDOG))
+    tree.hand.qtbot.waitUntil(lambda: tree.pane.index is not index and bool(tree.pane.names.devices))
+
+
+def test_what_is_typed_is_completed_by_another_thread(
+    tree: Tree, editor: ScidogEditor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pane, table = tree.pane, editor.table
+    tree.hand.qtbot.waitUntil(lambda: pane.index.count > 30)
+    threads: set[threading.Thread] = set()
+    search = pane.index.search
+
+    def noted(text: str, names: Names) -> SearchResult:
+        threads.add(threading.current_thread())
+        return search(text, names)
+
+    monkeypatch.setattr(pane.index, "search", noted)
+    index = tree.hand.index("Cold finger", SOURCE)
+    table.setCurrentIndex(index)
+    table.edit(index)
+    line = table.findChild(Qt.QLineEdit)
+    line.selectAll()
+    tree.hand.qtbot.keyClicks(line, "wavelen")
+    model = line.completer().model()
+    tree.hand.qtbot.waitUntil(lambda: model.stringList() == ["b311a-o/opt/mono-01/Wavelength"])
+    tree.hand.qtbot.waitUntil(line.completer().popup().isVisible)
+    assert threads
+    assert threading.main_thread() not in threads
+    line.completer().popup().hide()
 
 
 def test_a_device_that_was_added_since_is_found(tree: Tree, stack: Stack) -> None:

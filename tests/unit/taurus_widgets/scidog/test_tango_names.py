@@ -42,6 +42,13 @@ def found(index: AttributeIndex, text: str) -> list[str]:
         ("b311a-o/*/energy", ["Energy"]),
         ("mot01", ["Position", "State"]),
         ("mot01/position", ["Position"]),
+        ("mot*/pos*", ["Position"]),
+        ("*ea*r1", ["Heater1"]),
+        ("t*1", ["T1"]),
+        ("*r*t*u*", ["CrystalTemperature"]),
+        ("b*-o/*/e*", ["Energy"]),
+        ("p*", ["Position"]),
+        ("* t2", ["T2"]),
         ("(", []),
     ],
 )
@@ -71,11 +78,21 @@ def test_a_damaged_file_is_made_anew(tmp_path: Path, content: str) -> None:
     file = tmp_path / "index.json"
     file.write_text(content, "utf-8")
     index = AttributeIndex("", file)
+    index.fill(Names())
     assert index.count == 0
     assert "written anew" in index.trouble
-    index.fill(Names())
     assert found(index, "t1") == []
 
 
 def test_matching() -> None:
     assert matching(["r3/dia/DCCT-01", "r3/dia/bpm-01"], "*/*/dcct*") == ["r3/dia/DCCT-01"]
+
+
+def test_the_file_is_read_by_the_first_search_or_fill_and_not_before(tmp_path: Path) -> None:
+    """It may have megabytes, and the window makes the index."""
+    file = tmp_path / "index.json"
+    index = AttributeIndex("", file)
+    file.write_text('{"motor/ctrl/1": [0, ["Position"]]}', "utf-8")
+    index.put("b311a-o/opt/mono-01", ["Energy"])
+    assert found(index, "position") == ["Position"]
+    assert found(index, "energy") == ["Energy"]
