@@ -77,9 +77,10 @@ class MappingPane(Qt.QWidget):
                 field.setModified(False)
                 self._set(key, field.text())
 
+    def _typed(self) -> list[Qt.QLineEdit]:
+        return [self.newText, *self.fields.values()]
+
     def _refresh(self) -> None:
-        if self._row is not None and self._shown and self._shown[0] == self._row.key:
-            self.commit()  # the fields are built anew
         row = self._row
         if row is None:
             self._shown = ()
@@ -88,7 +89,12 @@ class MappingPane(Qt.QWidget):
         shown = (row.key, row.name, row.source, row.map, tuple(keys))
         if shown == self._shown:
             return
-        self._shown = shown
+        before, self._shown = self._shown, shown
+        if before and before[0] == row.key and any(field.isModified() for field in self._typed()):
+            self.commit()  # as the fields are built anew; it comes back here with the new row
+            self._shown = ()
+            self._refresh()
+            return
         self.title.setText(row.name)
         has = f" · it can be: {', '.join(keys)}" if keys else " · its numbers can be shown as texts"
         self.about.setText(row.source + has)

@@ -72,6 +72,8 @@ def test_a_typed_text_is_taken_before_a_button_acts(editor: ScidogEditor, hand: 
     field.setFocus()
     field.selectAll()
     hand.qtbot.keyClicks(field, "free")  # without Enter
+    editor.session.liveChanged.emit()
+    assert shutter() == {"OPEN": "open", "CLOSE": "closed"}  # new values take nothing that is being typed
     hand.qtbot.mouseClick(editor.undoButton, Qt.Qt.LeftButton)
     assert shutter() == {"OPEN": "open", "CLOSE": "closed"}
     assert pane.fields["open"].text() == "open"
@@ -82,7 +84,8 @@ def test_a_typed_text_is_taken_before_a_button_acts(editor: ScidogEditor, hand: 
     field.setFocus()
     field.selectAll()
     hand.qtbot.keyClicks(field, "shut")
-    remove = [found for found in pane.findChildren(Qt.QToolButton) if found.toolTip() == "Show OPEN as it is"][-1]
+    remove = pane._grid.itemAtPosition(0, 3).widget()
+    assert remove.toolTip() == "Show OPEN as it is"
     hand.qtbot.waitUntil(remove.isVisible)
     hand.qtbot.mouseClick(remove, Qt.Qt.LeftButton)
     assert shutter() == {"CLOSE": "shut"}
