@@ -898,6 +898,21 @@ def _observed(kept: dict[str, Any] | None) -> Observed:
     return Observed(**{name: value for name, value in (kept or {}).items() if name in known})
 
 
+def delete_traces(path: Path) -> None:
+    """Delete lock and log of an exited run that has no spool any more, as it was damaged (`path`) and is salvaged."""
+    spool, lock = path.with_suffix(SPOOL_SUFFIX), path.with_suffix(".lock")
+    if spool.exists() or not lock.exists():
+        return
+    try:
+        handle = _take_lock(lock)
+    except SpoolLocked:
+        return
+    if not spool.exists():
+        path.with_suffix(".log").unlink(missing_ok=True)
+        lock.unlink()
+    os.close(handle)
+
+
 def _take_lock(path: Path) -> int:
     handle = open_file(path, os.O_RDWR)
     try:

@@ -26,6 +26,7 @@ from scifish.spool.database import (
     SPOOL_SUFFIX,
     OpenDatasetRow,
     Spool,
+    delete_traces,
     identity_in,
     unknown_origin,
     unused,
@@ -83,6 +84,7 @@ def salvage(path: Path) -> Salvaged:
     for suffix in ("-wal", ""):
         with contextlib.suppress(FileNotFoundError):  # the first one
             path.with_name(path.name + suffix).rename(found.aside.with_name(found.aside.name + suffix))
+    delete_traces(path)
     return found
 
 

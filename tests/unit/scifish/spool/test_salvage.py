@@ -131,6 +131,21 @@ def test_what_is_no_spool_is_put_aside_and_nothing_is_made_of_it(tmp_path: Path)
         assert found.aside.read_bytes() == content
 
 
+def test_lock_and_log_of_an_exited_run_go_with_its_damaged_file(spool: Spool, tmp_path: Path) -> None:
+    files = [spool.path.with_suffix(suffix) for suffix in (".log", ".lock")]
+    files[0].touch()
+    path = rename_damaged(spool.path)
+    salvage(path)
+    assert all(file.exists() for file in files)  # the run goes on with a new file
+    path.write_bytes(b"more of it, but no database")
+    spool.close()
+    for file in files:
+        file.touch()
+    spool.path.unlink(missing_ok=True)
+    salvage(path)
+    assert not any(file.exists() for file in files)
+
+
 def test_refused_messages_stay_refused_and_what_is_over_is_not_open(spool: Spool, tmp_path: Path) -> None:
     spool.refuse({3: "too large"})
     spool.put("t", unnumbered("ended", uuid="open-0"))  # and its row stays, as if it had come back
