@@ -9,7 +9,7 @@ from scifish.dataset import compose
 from scifish.dataset.compose import Record
 from scifish.dataset.files import described, expand
 from scifish.dataset.plot import PlotError, data_uri, png
-from scifish.dataset.proprietary import WithheldDatasets, stays_here
+from scifish.dataset.proprietary import stays_here
 from scifish.message import AnyMessage
 from scifish.message.types import Image
 from scifish.native import Future, threading
@@ -18,6 +18,7 @@ from scifish.spool.batching import OutboxWriter
 from scifish.spool.database import OutboxBatch, Spool
 from scifish.spool.executor import SpoolExecutor
 from scifish.spool.sender import Sender
+from scifish.spool.withheld import WithheldDatasets
 
 log = logging.getLogger(__name__)
 

@@ -18,9 +18,8 @@ from scifish.companion.finalizer import Finalizer
 from scifish.companion.lifecycle import DatasetLifecycle, DatasetState
 from scifish.companion.orphans import AdoptionRule, OrphanSpools, closing_record
 from scifish.companion.scidog_reports import MEGABYTE, ScidogReporter, shortage
-from scifish.dataset.proprietary import WithheldDatasets
 from scifish.native import Future, threading
-from scifish.settings import Settings, state_directory
+from scifish.settings import Settings
 from scifish.settings.sources import SettingsSource, identity_of
 from scifish.spool.database import LeftSpool, OpenDataset, Spool
 from scifish.spool.executor import SpoolExecutor
@@ -37,6 +36,7 @@ from scifish.spool.protocol import (
 )
 from scifish.spool.requests import take_resend_request
 from scifish.spool.sender import Sender
+from scifish.spool.withheld import WithheldDatasets
 from scifish.tango_io.executors import ThreadPool
 
 log = logging.getLogger(__name__)
@@ -99,7 +99,7 @@ class Supervisor:
             folders = [*folders, spool.path.parent]
         rule = AdoptionRule(settings, unidentified)
         self._sender = Sender(self.executor, settings.known, spool, lambda other, used: not rule.refusal(other, used))
-        finalizer = Finalizer(self.executor, self._sender, WithheldDatasets(state_directory() / "withheld"))
+        finalizer = Finalizer(self.executor, self._sender, WithheldDatasets(folders))
         self._identity = identity_of(settings)
         self._saved_identity = spool.identity if spool is not None else None
         self._reporter = ScidogReporter(spool.origin) if spool is not None else None

@@ -21,7 +21,7 @@ from typing import cast
 
 from scifish.dataset import compose
 from scifish.dataset.compose import Observed, Record
-from scifish.dataset.proprietary import WithheldDatasets, is_proprietary, stays_here
+from scifish.dataset.proprietary import is_proprietary, stays_here
 from scifish.message import Message, Origin, as_metadata, iso, plain
 from scifish.message.types import Changes, DatasetPlace, Ending, GivenFields
 from scifish.native import Future, run_restarting, threading
@@ -46,6 +46,7 @@ from scifish.spool.protocol import (
     SnapshotReport,
     TroubleReport,
 )
+from scifish.spool.withheld import WithheldDatasets
 
 log = logging.getLogger(__name__)
 
@@ -143,7 +144,6 @@ class RecordingSession:
         known = self.settings.known() or self.settings.now(FIRST_SETTINGS_SECONDS) or Settings()
         _note_step("opens its spool: the disk is slow or hangs")
         self._folders = [str(folder) for folder in spool_folders(known)]
-        self._withheld = WithheldDatasets(state_directory() / "withheld")
         self._place: DatasetPlace = {}
         self._companion_trouble = ""
         self._open: dict[str, RecordingHandle] = {}  # those whose end is not on disk
@@ -153,6 +153,7 @@ class RecordingSession:
         self._opened: Spool | None = None
         self._file_check: Future[None] | None = None
         self._places = [spool_directory(known), state_directory() / "spool"]
+        self._withheld = WithheldDatasets(self._places)
         # Before any thread is started, so that a failed start leaves no thread behind.
         with contextlib.suppress(DiskRefuses):  # the executor tries it again, and says so
             self._open_file()

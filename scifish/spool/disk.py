@@ -18,6 +18,14 @@ PROBE_BYTES = 65_536
 _OF_GROUP = stat.S_ISGID | stat.S_IWGRP
 
 
+def is_shared(folder: Path) -> bool:
+    """Whether the accounts of a group share the files of this folder."""
+    try:
+        return folder.stat().st_mode & _OF_GROUP == _OF_GROUP
+    except OSError:
+        return False
+
+
 def open_file(path: Path, flags: int) -> int:
     """Open or make a file in a folder of spools. OSError if that is refused, or if it is a link.
 
@@ -27,7 +35,7 @@ def open_file(path: Path, flags: int) -> int:
     """
     handle = os.open(path, flags | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
     found = os.fstat(handle)
-    if found.st_uid == os.geteuid() and path.parent.stat().st_mode & _OF_GROUP == _OF_GROUP:
+    if found.st_uid == os.geteuid() and is_shared(path.parent):
         os.fchmod(handle, stat.S_IMODE(found.st_mode) | 0o060)
     return handle
 

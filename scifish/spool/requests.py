@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from scifish.spool.disk import open_file
+
 REQUEST_SUFFIX = ".resend"
 
 
 def request_resend(spool: Path) -> None:
     """Ask for it. OSError if the file cannot be written."""
-    os.close(os.open(spool.with_suffix(REQUEST_SUFFIX), os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600))
+    os.close(open_file(spool.with_suffix(REQUEST_SUFFIX), os.O_WRONLY))
 
 
 def resend_requested(spool: Path) -> bool:

@@ -26,6 +26,7 @@ from confluent_kafka import KafkaError, KafkaException, Producer
 from scifish.message import Message
 from scifish.settings import Settings
 from scifish.settings.identity import Identity
+from scifish.spool.disk import open_file
 from scifish.spool.kafka_config import make_client, producer_config
 
 log = logging.getLogger(__name__)
@@ -135,7 +136,7 @@ class SentLog:
         self._count += 1
         self._next_prune.pop(folder, None)
         name = f"{time.time():.0f}-{os.getpid()}-{self._count}{SENT_SUFFIX}"
-        handle = os.open(folder / name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        handle = open_file(folder / name, os.O_WRONLY | os.O_EXCL)
         # Without a buffer: what the disk refuses would be written again by each later call, also by `close`.
         return os.fdopen(handle, "wb", buffering=0)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import stat
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -12,7 +13,7 @@ import pytest
 
 from scifish.cli import main
 from scifish.companion.supervisor import Supervisor
-from scifish.dataset.compose import Observed, Record
+from scifish.dataset.compose import GivenFields, Observed, Record, ending
 from scifish.settings import Settings
 from scifish.settings.identity import Identity
 from scifish.settings.sources import FileSettings, FixedSettings, SettingsSource, WithPathFixer, identity_of
@@ -138,6 +139,35 @@ def test_one_that_names_no_settings_is_sent_when_a_person_says_so_and_nothing_pr
     assert numbers(path) == (1, 2)
     start(FixedSettings(MINE), unidentified=True)
     assert eventually(lambda: numbers(path) == (2, 0))
+
+
+def test_a_comment_by_another_account_of_a_shared_folder_stays_here_with_its_dataset(
+    start: Start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tmp_path.chmod(0o2770)
+    source = FixedSettings(replace(MINE, send_proprietary=False))
+    path = killed(tmp_path, identity_of(source))
+    start(source)
+    assert eventually(lambda: numbers(path) == (2, 0))
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state of another account"))
+    comments = Spool(tmp_path / "comments.spool", {**message()["origin"], "run": "2"}, identity=identity_of(source))
+    for dataset in (str(uuid4()), PROPRIETARY):
+        given: GivenFields = {"dataset": dataset, "annotation": {"comment": "good"}}
+        ended = ending("completed", 2.0, None)
+        comments.begin(OpenDatasetRow.of(Record(str(uuid4()), 1.0, given, single=True, ending=ended)))
+    comments.close()
+    start(source)
+    assert eventually(lambda: numbers(comments.path) in ((1, 0), (2, 0)))
+    assert numbers(comments.path) == (1, 0)
+    assert stat.S_IMODE((tmp_path / "withheld").stat().st_mode) == 0o660
+
+
+def test_in_a_folder_of_one_account_there_is_no_list_for_others(start: Start, tmp_path: Path) -> None:
+    source = FixedSettings(replace(MINE, send_proprietary=False))
+    path = killed(tmp_path, identity_of(source))
+    start(source)
+    assert eventually(lambda: numbers(path) == (2, 0))
+    assert list(tmp_path.rglob("withheld")) == [tmp_path / "state/scifish/withheld"]
 
 
 def test_without_settings_nothing_is_taken_over(start: Start, tmp_path: Path) -> None:

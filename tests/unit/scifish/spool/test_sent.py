@@ -20,6 +20,7 @@ from scifish.cli import main
 from scifish.settings import Settings
 from scifish.settings.identity import Identity
 from scifish.spool import sent
+from scifish.spool.requests import request_resend
 from scifish.spool.sent import SentLog, SentMessage, prune, send_again, sent_messages
 
 WEEK = 7.0
@@ -85,6 +86,16 @@ def test_where_the_disk_is_nearly_full_nothing_is_kept(tmp_path: Path, monkeypat
     monkeypatch.setattr(sent, "SENT_FREE_FRACTION", 1.0)
     prune(tmp_path, WEEK, MEGABYTE)
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(("folders", "files"), [(0o2770, 0o660), (0o700, 0o600)])
+def test_in_a_folder_of_a_group_its_accounts_may_read_it(tmp_path: Path, folders: int, files: int) -> None:
+    tmp_path.chmod(folders)
+    log = SentLog()
+    log.keep(tmp_path, [SentMessage(1.0, "t", "u", "{}")], 7, 10**9)
+    log.close()
+    request_resend(tmp_path / "x.spool")
+    assert [stat.S_IMODE(path.stat().st_mode) for path in tmp_path.iterdir()] == [files, files]
 
 
 def test_a_large_file_is_followed_by_another(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
