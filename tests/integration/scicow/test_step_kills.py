@@ -17,6 +17,7 @@ WRITES = {
 }
 
 
+@pytest.mark.long  # `make soak` kills it at many more steps
 def test_one_that_is_killed_after_a_write_of_any_kind_leaves_what_an_undisturbed_one_does(
     tmp_path: Path, kafka: Kafka, catalogue: Catalogue
 ) -> None:

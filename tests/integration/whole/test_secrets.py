@@ -106,7 +106,7 @@ print(session.trouble(), repr(session.settings.known()), vars(session))
         pytest.param(KAFKA, id="unreachable", marks=pytest.mark.long),
         pytest.param(f"{KAFKA}debug=all\nlog_level=7\n", id="debugged"),
         pytest.param(f"{KAFKA}sasl.passwort {SECRET}\n", id="a line that cannot be read", marks=pytest.mark.long),
-        pytest.param(f"{KAFKA}security.protocol={SECRET}\n", id="a value in the wrong line"),
+        pytest.param(f"{KAFKA}security.protocol={SECRET}\n", id="a value in the wrong line", marks=pytest.mark.long),
     ],
 )
 def test_a_recording_program_and_its_companion_show_no_secret(tmp_path: Path, kafka: str) -> None:
