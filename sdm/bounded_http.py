@@ -11,13 +11,13 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
+from functools import cache
 from typing import Any
 
 import requests
 from requests.adapters import HTTPAdapter
 from requests.exceptions import ChunkedEncodingError, ContentDecodingError
-from urllib3 import HTTPConnectionPool, HTTPSConnectionPool
-from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3 import HTTPConnectionPool, PoolManager
 from urllib3.exceptions import DecodeError, HTTPError, ReadTimeoutError
 
 _READ_BYTES = 65_536
@@ -132,28 +132,26 @@ class _BoundedResponse(http.client.HTTPResponse):
         super().__init__(_Stream(sock), *args, **options)  # type: ignore[arg-type]
 
 
-class _BoundedConnection(HTTPConnection):
-    response_class = _BoundedResponse
-
-
-class _BoundedSecureConnection(HTTPSConnection):
-    response_class = _BoundedResponse
-
-
-class _Pool(HTTPConnectionPool):
-    ConnectionCls = _BoundedConnection
-
-
-class _SecurePool(HTTPSConnectionPool):
-    ConnectionCls = _BoundedSecureConnection
+@cache
+def _bounded(pool: type[HTTPConnectionPool]) -> type[HTTPConnectionPool]:
+    """The pool with limits. It connects as before: to the server, or through the proxy that it is for (SOCKS)."""
+    connection = type("BoundedConnection", (pool.ConnectionCls,), {"response_class": _BoundedResponse})
+    return type("BoundedPool", (pool,), {"ConnectionCls": connection})
 
 
 class _BoundedAdapter(HTTPAdapter):
     def init_poolmanager(self, *args: Any, **options: Any) -> None:
         super().init_poolmanager(*args, **options)
-        self.poolmanager.pool_classes_by_scheme = {"http": _Pool, "https": _SecurePool}
+        _bound(self.poolmanager)
 
-    def proxy_manager_for(self, *args: Any, **options: Any) -> Any:
-        manager = super().proxy_manager_for(*args, **options)
-        manager.pool_classes_by_scheme = {"http": _Pool, "https": _SecurePool}
+    def proxy_manager_for(self, proxy: str, **options: Any) -> Any:
+        known = proxy in self.proxy_manager
+        manager = super().proxy_manager_for(proxy, **options)
+        if not known:
+            _bound(manager)
         return manager
+
+
+def _bound(manager: PoolManager) -> None:
+    pools = manager.pool_classes_by_scheme
+    manager.pool_classes_by_scheme = {scheme: _bounded(pool) for scheme, pool in pools.items()}

@@ -5,8 +5,12 @@ from __future__ import annotations
 import socket
 import time
 from collections.abc import Callable, Iterator
+from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
+from urllib3 import HTTPConnectionPool, PoolManager
+from urllib3.connection import HTTPConnection
 
 from ingest.scicat import NotAllowed, SciCat, SciCatError, TooLarge, transport
 from ingest.scicat.errors import Answer
@@ -204,3 +208,27 @@ def test_an_error_is_one_short_line() -> None:
     found = str(error(500, b'{"message": "' + b"x\\n\\u001b[31m" * 1000 + b'"}'))
     assert len(found) < 600
     assert found.isprintable()
+
+
+def test_a_socks_proxy_makes_the_connection(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With what urllib3 has for it, of which this stands in for the package that speaks SOCKS. The limits hold, too."""
+
+    class ThroughProxy(HTTPConnection):
+        def _new_conn(self) -> socket.socket:
+            assert (self.host, self.port) == ("scicat.invalid", 80)
+            return socket.create_connection(("127.0.0.1", urlsplit(server.url).port or 0), PATIENCE)
+
+    class Pool(HTTPConnectionPool):
+        ConnectionCls = ThroughProxy
+
+    class SocksManager(PoolManager):
+        def __init__(self, proxy: str, username: str, password: str, **options: Any) -> None:
+            super().__init__(**options)
+            self.pool_classes_by_scheme = {"http": Pool}
+
+    monkeypatch.setattr("requests.adapters.SOCKSProxyManager", SocksManager)
+    monkeypatch.setenv("all_proxy", "socks5h://127.0.0.1:1")
+    server.scripts = [say(OK), drip_headers]
+    assert Transport("http://scicat.invalid", PATIENCE, PATIENCE).send("GET", "/x").json() == {"a": 1}
+    with pytest.raises(SciCatError):
+        Transport("http://scicat.invalid", PATIENCE, 0.3).send("GET", "/x")
