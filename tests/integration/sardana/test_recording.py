@@ -172,7 +172,8 @@ def test_a_snapshot_a_comment_and_a_rating_by_macro(system: System) -> None:
     assert len(configured(snapshot)) == len(list(leaves(snapshot["scientificMetadata"]))) == 35
     system.door.run("scicomment", "of", "the", "snapshot")
     system.door.run("scicomment", f"#{number}", "of", "the", "scan")
-    system.topic.wait_for(lambda m: m.get("annotation") == {"comment": "of the scan"})
+    for comment in ("of the snapshot", "of the scan"):
+        system.topic.wait_for(lambda m, comment=comment: m.get("annotation") == {"comment": comment})
     annotations: dict[str, list[Message]] = {scan["uuid"]: [], snapshot["uuid"]: []}
     for each in system.topic.messages:
         if each["type"] == "annotation" and "image" not in each["annotation"]:
