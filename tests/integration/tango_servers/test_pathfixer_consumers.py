@@ -136,6 +136,7 @@ def test_a_consumer_that_was_given_another_path_keeps_it_and_that_is_reported(
     slashed = detectors.start(OTHER, Slash="true")
     pathfixer.Proposal = "20250001"
     assert eventually(lambda: slashed.FilePath == f"{pathfixer.SamplePath}/")
+    assert eventually(lambda: good.FilePath == pathfixer.SamplePath)
     good.FilePath = "/tmp/mine"
     assert eventually(lambda: "FilePath is '/tmp/mine', written by somebody else" in pathfixer.status())
     assert eventually(lambda: pathfixer.state() == DevState.ALARM)
