@@ -86,7 +86,7 @@ class _Steps:
 
 
 def _watch(steps: _Steps) -> None:
-    """Each step of the product's own code, as its modules make it, is told to `steps`."""
+    """Note each step in `steps`, as the modules of the product itself make it."""
     fetch = transport.fetch
 
     def watched_fetch(session: Any, method: str, url: str, **options: Any) -> Any:
