@@ -280,7 +280,7 @@ class SciCat:
     ) -> None:
         """Change fields, `scientificMetadata` as a whole. `since` and `found` are as in `merge_dataset`."""
         if version == "v4":
-            changes = self._with_totals(pid, changes, found)
+            changes = _with_totals(changes, self._read_before(pid, found))
         self.call("PATCH", _dataset(pid, version), changes, since=since, is_scicats=_has("pid", pid))
 
     def merge_dataset(self, pid: str, changes: Json, since: str = "", found: Json | None = None) -> None:
@@ -289,8 +289,8 @@ class SciCat:
         Modified if it was changed after `since`. `found` is the dataset as it was read before, whose size and number
         of files stay; without it, it is read.
         """
-        there = found if found is not None else self.dataset(pid) or {}
-        changes = self._with_totals(pid, changes, there)
+        there = self._read_before(pid, found)
+        changes = _with_totals(changes, there)
         if "scientificMetadata" in changes:
             # The real server answers 500 to every merge as long as there is a null, which a client may have left.
             metadata = there.get("scientificMetadata") or {}
@@ -493,10 +493,9 @@ class SciCat:
                 raise Expired(f"the login of {self.username or 'this token'} has expired", 401, "log in again")
             self.login()
 
-    def _with_totals(self, pid: str, changes: Json, found: Json | None) -> Json:
-        """The changes with the totals that the dataset has, where they have no others."""
-        there = found if found is not None else self.dataset(pid) or {}
-        return {name: there[name] for name in TOTALS if there.get(name) is not None} | changes
+    def _read_before(self, pid: str, found: Json | None) -> Json:
+        """`found`, or the dataset as it is now; {} if it is not there."""
+        return found if found is not None else self.dataset(pid) or {}
 
     def _every_attachment(self, pid: str, caption: str | None = None) -> list[Json]:
         """The dataset's pictures, or those of this caption, by the list that has all; none where there is no v4."""
@@ -580,6 +579,11 @@ class SciCat:
             for form in (secret, json.dumps(secret)[1:-1], json.dumps(secret, ensure_ascii=False)[1:-1]):
                 content = content.replace(form.encode(), b"***")
         return replace(answer, content=content)
+
+
+def _with_totals(changes: Json, there: Json) -> Json:
+    """The changes with the totals that the dataset has, where they have no others."""
+    return {name: there[name] for name in TOTALS if there.get(name) is not None} | changes
 
 
 def _moment(seconds: float) -> float:

@@ -343,10 +343,7 @@ class DatasetLifecycle:
             self._waiting.append(state)
             return
         settings = self._settings.known() or self._settings.now()
-        if settings is None:
-            self._waiting.append(state)
-            return
-        if waits_for_dataset(state.record, spool.path, self._folders):
+        if settings is None or waits_for_dataset(state.record, spool.path, self._folders):
             self._waiting.append(state)
             return
         if lacks_proposal(state.record, settings):
